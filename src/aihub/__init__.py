@@ -1,0 +1,35 @@
+"""CI/CD for machine-learning models: train, validate, approve, deploy, watch and roll back.
+
+The public names are loaded on first use, so that a script which needs one of them does not pay for the others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aihub.training.config import TrainingConfig
+    from aihub.types import ModelType
+    from aihub.validation.results import ValidationReport
+    from aihub.validation.validator import ModelValidator
+
+__version__ = "0.1.0"
+
+__all__ = ["ModelType", "ModelValidator", "TrainingConfig", "ValidationReport", "__version__"]
+
+_HOMES = {
+    "ModelType": "aihub.types",
+    "ModelValidator": "aihub.validation.validator",
+    "TrainingConfig": "aihub.training.config",
+    "ValidationReport": "aihub.validation.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aihub' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,22 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TZ", "UTC")
+# Two cores are shared by the parallel test processes: libraries that start a thread per core only get in the way.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the shared real data sets, or a visible skip."""
+    root = Path(os.environ.get("AIHUB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"the shared data sets are not at {root}; set AIHUB_SHARED_DATA")
+    return root
