@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Pin every dependency with hashes into requirements/*.lock, for all platforms and without naming an index."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BASE = [
+    *("uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"),
+    *("--no-emit-index-url", "--no-annotate", "--custom-compile-command=make lock", "pyproject.toml", "--group=build"),
+]
+LOCKS = {
+    "run": [],
+    "dev": ["--group=dev", "--constraint=requirements/run.lock"],
+    "docs": ["--group=dev", "--group=docs", "--constraint=requirements/dev.lock"],
+    "bench": ["--group=bench", "--constraint=requirements/run.lock"],
+}
+
+
+def main() -> int:
+    """Write the locks named on the command line, or all of them."""
+    for name in sys.argv[1:] or LOCKS:
+        print(f"requirements/{name}.lock")
+        subprocess.run([*BASE, *LOCKS[name], f"--output-file=requirements/{name}.lock"], cwd=ROOT, check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
