@@ -8,6 +8,7 @@ AIHubError
 ├── ValidationError       a model that cannot be loaded or cannot predict
 ├── ArtifactError         a model file that is corrupt, tampered with or not allowed
 ├── ConflictError         the state changed under the request
+├── StoppedError          somebody asked running work to stop
 └── UnavailableError      a service is away; the only branch worth retrying
 
 A failed gate is a result and never an error.
@@ -116,6 +117,14 @@ class ConflictError(AIHubError):
 
     code = "conflict"
     http_status = 409
+
+
+class StoppedError(AIHubError):
+    """Somebody asked the work to stop before it was done; nothing was saved."""
+
+    code = "stopped"
+    http_status = 409
+    exit_code = 130
 
 
 class UnavailableError(AIHubError):
