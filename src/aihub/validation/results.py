@@ -187,6 +187,10 @@ class ValidationReport(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._mapping)
 
+    def __repr__(self) -> str:
+        # What pytest prints for `assert report.passed, report`; the generated one would dump every plotted point.
+        return str(self)
+
     def __str__(self) -> str:
         from aihub.validation.report.text import render_text  # noqa: PLC0415 - reports import results
 

@@ -1,0 +1,142 @@
+"""Words and figures that every form of a report shares: marks, numbers, margins, text that is safe to print."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from aihub.types import Outcome, Severity
+
+if TYPE_CHECKING:
+    from aihub.validation.results import CheckResult, Finding
+
+MARKS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INCONCLUSIVE: "?", Outcome.SKIPPED: "-"}
+"""One character per outcome; never the only sign of it, the word stands beside."""
+
+TITLES = {
+    "performance": "PERFORMANCE METRICS",
+    "baseline_comparison": "BASELINE COMPARISON",
+    "data_drift": "DATA DRIFT",
+    "prediction_stability": "PREDICTION STABILITY",
+    "prediction_range": "PREDICTION RANGE",
+}
+"""Section titles of the guide's report; any other check is titled by its own name."""
+
+LOST_DIGITS = 1e-4
+"""Below this magnitude four decimals would show zero, so that the figure is written with an exponent."""
+
+# C0 and C1 controls, bidirectional overrides, line and paragraph separators, lone surrogates and non-characters: they
+# break XML, move the cursor of a terminal, or make a name read as another one.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
+)
+_SPACE = re.compile(r"[ \t\r\n\f\v]+")
+
+
+def plain(value: object, limit: int = 2000) -> str:
+    r"""Return `value` as one line that is safe in a terminal, in XML and in a file: no control, override or surrogate.
+
+    White space becomes one blank, what is unsafe is written as its escape, and what is longer than `limit` is cut.
+
+    >>> plain("a\x1b[31m\tb\u202e")
+    'a\\x1b[31m b\\u202e'
+    """
+    text = _SPACE.sub(" ", str(value))
+    text = _UNSAFE.sub(_escaped, text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - where two digits end
+
+
+def figure(value: object) -> str:
+    """Return a number as the guide writes it, four decimals; anything else as plain text.
+
+    >>> figure(38.5), figure(1200000.0), figure(2e-7), figure(None), figure(float("nan")), figure(True)
+    ('38.5000', '1200000.0000', '2.0000e-07', 'n/a', 'nan', 'yes')
+    """
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) or (hasattr(value, "__index__") and not isinstance(value, str)):
+        return str(value)
+    if isinstance(value, float) or hasattr(value, "__float__"):
+        number = float(value)
+        if number and (abs(number) < LOST_DIGITS or abs(number) >= 1e12):  # noqa: PLR2004 - too wide for a line
+            return f"{number:.4e}"
+        return f"{number:.4f}"
+    return plain(value)
+
+
+def title(name: str) -> str:
+    """Return the section title of the check called `name`."""
+    return TITLES.get(name, plain(name).replace("_", " ").upper())
+
+
+def heading(name: str) -> str:
+    """Return the title of a check as a sentence-case heading.
+
+    >>> heading("data_drift")
+    'Data drift'
+    """
+    words = plain(name).replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def mark(outcome: Outcome, severity: Severity = Severity.FAIL) -> str:
+    """Return the mark of a finding; one that does not stop the gate is marked ``!`` instead of ``✗``."""
+    if outcome is Outcome.FAILED and severity is not Severity.FAIL:
+        return "!" if severity is Severity.WARN else "i"
+    return MARKS[outcome]
+
+
+def sentence(finding: Finding) -> str:
+    """Return the finding's message, or one made of its parts where it has none."""
+    if finding.message:
+        return plain(finding.message)
+    parts = f"{plain(finding.subject, 200)}: {finding.outcome}"
+    if finding.observed is None:
+        return parts
+    held = f" against {figure(finding.limit)}" if finding.limit is not None else ""
+    return f"{parts} ({figure(finding.observed)}{held})"
+
+
+def margin(finding: Finding) -> float | None:
+    """Return how far the observed figure is from its limit, as a share of the limit; positive is room to spare.
+
+    None where either is no finite number, the limit is zero, or nothing was decided.
+
+    >>> from aihub.validation.results import Finding
+    >>> margin(Finding(subject="mae", outcome=Outcome.PASSED, observed=40.0, limit=50.0))
+    0.2
+    """
+    observed, limit = _number(finding.observed), _number(finding.limit)
+    if observed is None or not limit or finding.outcome not in (Outcome.PASSED, Outcome.FAILED):
+        return None
+    room = abs(observed - limit) / abs(limit)
+    return room if finding.outcome is Outcome.PASSED else -room
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def stops(check: CheckResult) -> bool:
+    """Whether this check keeps the gate closed."""
+    return not check.lets_through
+
+
+def state(check: CheckResult) -> str:
+    """Return the check's state in one word, as all forms print it.
+
+    A check at severity warn or info that did not pass reads ``warning`` or ``noted``: it stops nothing.
+    """
+    if check.outcome in (Outcome.PASSED, Outcome.SKIPPED) or check.severity is Severity.FAIL:
+        return str(check.outcome)
+    return "warning" if check.severity is Severity.WARN else "noted"
