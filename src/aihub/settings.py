@@ -1,0 +1,106 @@
+"""Where the hub keeps its things and whom it talks to, read once from the environment.
+
+Nothing here has a secret as its default, and nothing is read from the environment anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aihub.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "AIHUB_"
+ALIASES = {"DATABASE_URL": "database_url", "MLFLOW_TRACKING_URI": "mlflow_tracking_uri"}
+"""Names of the outside world that are understood without our prefix; ours win where both are set."""
+RESERVED = {"AIHUB_URL", "AIHUB_API_KEY", "AIHUB_SHARED_DATA"}
+"""Variables with our prefix that belong to the client and to the tests."""
+
+
+class Settings(BaseModel):
+    """Settings of one hub.
+
+    Attributes
+    ----------
+    home
+        Folder of everything that is kept in files (`AIHUB_HOME`).
+    database_url
+        Address of the hub's tables; empty means a SQLite file under `home` (`AIHUB_DATABASE_URL`, `DATABASE_URL`).
+    mlflow_tracking_uri
+        Address of MLflow; empty means an embedded SQLite store under `home`, ``off`` means no mirror
+        (`AIHUB_MLFLOW_TRACKING_URI`, `MLFLOW_TRACKING_URI`).
+    mlflow_timeout_s
+        Longest time that one call to an MLflow server may take (`AIHUB_MLFLOW_TIMEOUT_S`).
+    load_timeout_s
+        Longest time that loading an unknown model file may take (`AIHUB_LOAD_TIMEOUT_S`).
+    sandbox_memory_mb
+        Address space of the child process that reads unknown model files (`AIHUB_SANDBOX_MEMORY_MB`).
+    sqlite_journal
+        ``auto`` uses WAL only where the SQLite library has no WAL-reset fault (`AIHUB_SQLITE_JOURNAL`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Path(".aihub")
+    database_url: str = ""
+    mlflow_tracking_uri: str = ""
+    mlflow_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    load_timeout_s: float = Field(default=20.0, gt=0, le=600)
+    sandbox_memory_mb: int = Field(default=4096, ge=256, le=1_048_576)
+    sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        # A relative home would follow a later chdir of the process.
+        return home.expanduser().absolute()
+
+    @property
+    def store_url(self) -> str:
+        """Address of the hub's tables, never empty."""
+        return self.database_url or f"sqlite:///{self.home / 'hub.db'}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Address of MLflow, never empty; ``off`` where there is to be no mirror."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Folder of the artefacts, by digest."""
+        return self.home / "artifacts"
+
+
+def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from `environ` (default: the process's own); `overrides` win.
+
+    Raises
+    ------
+    ConfigError
+        A variable is unknown (the nearest name is offered) or its value cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {
+        field: environ[name] for name, field in ALIASES.items() if environ.get(name, "").strip()
+    }
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or name in RESERVED or not value.strip():
+            continue
+        field = name.removeprefix(PREFIX).lower()
+        if field not in Settings.model_fields:
+            known = [PREFIX + known.upper() for known in Settings.model_fields]
+            raise ConfigError(f"no setting {name!r}.{did_you_mean(name, known)}", field=name)
+        values[field] = value
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = f"setting {PREFIX}{field.upper()}: {first['msg']}; correct or unset the variable"
+        raise ConfigError(message, field=field) from None
