@@ -1,0 +1,71 @@
+"""Deployments as rows: the champion is the one that has not ended. Functions never commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from aihub.store.tables import deployments, models, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+
+def select_deployments(
+    connection: Connection,
+    *,
+    tenant: str,
+    model: str,
+    environment: str | None = None,
+    key: str | None = None,
+    champion: bool = False,
+) -> list[dict[str, Any]]:
+    """Deployments of a model with their version's number and digest, newest first."""
+    query = (
+        sa.select(
+            deployments,
+            models.c.name.label("model"),
+            versions.c.number,
+            versions.c.major,
+            versions.c.minor,
+            versions.c.patch,
+            versions.c.digest,
+            versions.c.uid.label("version_uid"),
+        )
+        .join(models, models.c.id == deployments.c.model_id)
+        .join(versions, versions.c.id == deployments.c.version_id)
+        .where(models.c.tenant_id == tenant, deployments.c.tenant_id == tenant, models.c.name == model)
+        .order_by(deployments.c.id.desc())
+    )
+    if environment is not None:
+        query = query.where(deployments.c.environment == environment)
+    if key is not None:
+        query = query.where(deployments.c.idempotency_key == key)
+    if champion:
+        query = query.where(deployments.c.ended_at.is_(None))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def end_champion(
+    connection: Connection, *, model_id: int, environment: str, ended_by: str, now: datetime
+) -> None:
+    """Close the champion's deployment; `ended_by` is what followed: ``deploy`` or ``rollback``."""
+    connection.execute(
+        sa.update(deployments)
+        .where(
+            deployments.c.model_id == model_id,
+            deployments.c.environment == environment,
+            deployments.c.ended_at.is_(None),
+        )
+        .values(ended_at=now, ended_by=ended_by)
+    )
+
+
+def insert(connection: Connection, *, version_uid: str, row: Mapping[str, Any]) -> None:
+    """Insert a deployment of the version `version_uid`."""
+    version_id = sa.select(versions.c.id).where(versions.c.uid == version_uid).scalar_subquery()
+    connection.execute(sa.insert(deployments).values(**row, version_id=version_id))

@@ -1,0 +1,176 @@
+"""Engines and transactions: SQLite and PostgreSQL set up so that both behave alike.
+
+SQLite before 3.51.3 can lose or damage a WAL file when one connection writes while another resets the log (the
+WAL-reset fault, also mended in 3.50.7 and 3.44.6). With such a library we use a rollback journal, which does not have
+the fault; readers then wait for writers for some milliseconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from aihub.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import URL, Connection, Engine
+
+BUSY_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_MS = 10_000
+STATEMENT_TIMEOUT_MS = 30_000
+_WRITE = "aihub_write"
+
+
+def has_wal_fault(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
+    """Whether this SQLite library has the WAL-reset fault.
+
+    >>> has_wal_fault((3, 40, 1)), has_wal_fault((3, 50, 7)), has_wal_fault((3, 51, 3))
+    (True, False, False)
+    """
+    if version >= (3, 51, 3):
+        return False
+    return not ((3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45))
+
+
+def create(url: str, *, journal: str = "auto") -> Engine:
+    """Return an engine for `url`; creates the folder of a SQLite file, never a table.
+
+    Raises
+    ------
+    ConfigError
+        The address cannot be used.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # The address may hold a password: it is not repeated here.
+        message = "the database address is not of the form sqlite:///FILE or postgresql://USER@HOST/NAME; set AIHUB_DATABASE_URL"
+        raise ConfigError(message, field="database_url") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed, journal)
+        case "postgresql" | "postgres":
+            return _postgresql(parsed)
+        case other:
+            raise ConfigError(
+                f"no database of kind {other!r}; use sqlite:///FILE or postgresql://...", field="database_url"
+            )
+
+
+def _sqlite(url: URL, journal: str) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "a database in memory is lost with its connection; name a file", field="database_url"
+        )
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    )
+    wal = journal == "wal" or (journal == "auto" and not has_wal_fault())
+    mode = "WAL" if wal else "TRUNCATE"
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        # The driver must not open transactions by itself: it would open them too late, and deferred.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "recursive_triggers=ON",
+            f"synchronous={'NORMAL' if wal else 'FULL'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        _set_journal(connection, mode)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that reads and then writes fails at once where another has written in between.
+        kind = "IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "DEFERRED"
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    (current,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if str(current).upper() in (mode, "DELETE" if mode == "TRUNCATE" else mode):
+        # TRUNCATE is per connection and needs no lock.
+        if mode == "TRUNCATE":
+            connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
+        return
+    try:
+        connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+    except sqlite3.OperationalError as error:
+        # Only the last connection may leave WAL; the next start will.
+        if "locked" not in str(error):
+            raise
+
+
+def _postgresql(url: URL) -> Engine:
+    # Without deadlines a connection in a network partition hangs for many minutes.
+    options = (
+        f"-c timezone=utc -c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        " -c idle_in_transaction_session_timeout=60000"
+    )
+    arguments = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        "options": options,
+        "application_name": "aihub",
+    }
+    try:
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), connect_args=arguments, pool_pre_ping=True
+        )
+    except ModuleNotFoundError:
+        message = "PostgreSQL needs the driver: pip install 'aihub[postgres]'"
+        raise ConfigError(message, field="database_url") from None
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write: committed at the end of the block, rolled back on any exception.
+
+    Raises
+    ------
+    UnavailableError
+        The database does not answer, or another writer held it longer than the timeout.
+    """
+    with (
+        _translated(engine),
+        engine.connect().execution_options(**{_WRITE: True}) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads; all its statements see the same state on SQLite."""
+    with _translated(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        message = (
+            f"database {where} does not answer: {error.orig}; check that it is up and not locked, then repeat"
+        )
+        raise UnavailableError(message) from error

@@ -1,0 +1,100 @@
+"""Models, versions and reports as rows. Functions take an open transaction and never commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from aihub.store.tables import models, reports, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+
+def lock_model(connection: Connection, *, tenant: str, name: str) -> int | None:
+    """Return the id of a model and let nobody else change it until the transaction ends; None without such a model."""
+    # SQLite has one writer at a time and ignores FOR UPDATE.
+    query = (
+        sa.select(models.c.id).where(models.c.tenant_id == tenant, models.c.name == name).with_for_update()
+    )
+    return connection.scalar(query)
+
+
+def ensure_model(connection: Connection, *, tenant: str, name: str, now: datetime) -> int:
+    """Return the id of a locked model, made where it is missing."""
+    found = lock_model(connection, tenant=tenant, name=name)
+    if found is not None:
+        return found
+    insert_unless_there(connection, models, {"tenant_id": tenant, "name": name, "created_at": now})
+    made = lock_model(connection, tenant=tenant, name=name)
+    if made is None:
+        raise LookupError(f"model {name!r} vanished")
+    return made
+
+
+def insert_unless_there(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert `row`; a row with the same unique key stays as it is."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as pg_insert  # noqa: PLC0415 - one of two dialects
+
+        connection.execute(pg_insert(table).values(**row).on_conflict_do_nothing())
+    else:
+        from sqlalchemy.dialects.sqlite import insert as lite_insert  # noqa: PLC0415 - one of two dialects
+
+        connection.execute(lite_insert(table).values(**row).on_conflict_do_nothing())
+
+
+def list_models(connection: Connection, *, tenant: str) -> list[str]:
+    """Names of a tenant's models, sorted."""
+    query = sa.select(models.c.name).where(models.c.tenant_id == tenant).order_by(models.c.name)
+    return list(connection.scalars(query))
+
+
+def save_report(
+    connection: Connection, *, tenant: str, digest: str, passed: bool, body: Mapping[str, Any], now: datetime
+) -> int:
+    """Store a report once per digest and return its row id."""
+    row = {"tenant_id": tenant, "digest": digest, "passed": passed, "body": dict(body), "created_at": now}
+    insert_unless_there(connection, reports, row)
+    query = sa.select(reports.c.id).where(reports.c.tenant_id == tenant, reports.c.digest == digest)
+    found: int = connection.execute(query).scalar_one()
+    return found
+
+
+def report_body(connection: Connection, *, tenant: str, digest: str) -> dict[str, Any] | None:
+    """Return a report's JSON form."""
+    query = sa.select(reports.c.body).where(reports.c.tenant_id == tenant, reports.c.digest == digest)
+    body: dict[str, Any] | None = connection.scalar(query)
+    return body
+
+
+def insert_version(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Insert a version."""
+    connection.execute(sa.insert(versions).values(**row))
+
+
+def select_versions(
+    connection: Connection, *, tenant: str, model: str, where: Sequence[sa.ColumnElement[bool]] = ()
+) -> list[dict[str, Any]]:
+    """Versions of a model with the digest of their report, oldest first."""
+    query = (
+        sa.select(versions, models.c.name.label("model"), reports.c.digest.label("report_digest"))
+        .join(models, models.c.id == versions.c.model_id)
+        .outerjoin(reports, reports.c.id == versions.c.report_id)
+        .where(models.c.tenant_id == tenant, versions.c.tenant_id == tenant, models.c.name == model, *where)
+        .order_by(versions.c.number)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def latest_version(connection: Connection, *, model_id: int) -> dict[str, Any] | None:
+    """Version with the highest number."""
+    query = (
+        sa.select(versions).where(versions.c.model_id == model_id).order_by(versions.c.number.desc()).limit(1)
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else dict(row)

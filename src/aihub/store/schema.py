@@ -1,0 +1,75 @@
+"""Bring a database to the newest schema, or back: Alembic, driven from code so that no ini file is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from aihub.errors import ConflictError
+from aihub.store.engine import read, write
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.engine import Connection, Engine
+
+HEAD = "0001"
+"""Newest revision. Stated here so that a start on a current database does not import Alembic."""
+VERSION_TABLE = "aihub_schema_version"
+"""Not Alembic's default name, which MLflow and others use in the same database."""
+_LOCK = 0x61696875
+
+
+def upgrade(engine: Engine) -> None:
+    """Create or update the tables. Idempotent; processes that start together wait for each other.
+
+    Raises
+    ------
+    ConflictError
+        The database was written by a newer version of the hub.
+    """
+    with read(engine) as connection:
+        if current(connection) == HEAD:
+            return
+    _migrate(engine, "head")
+
+
+def downgrade(engine: Engine, revision: str = "base") -> None:
+    """Go back to `revision`; what only newer revisions have is dropped."""
+    _migrate(engine, revision, down=True)
+
+
+def current(connection: Connection) -> str | None:
+    """Revision of the database, None for an empty one."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    query = sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - our constant
+    found: str | None = connection.scalar(query)
+    return found
+
+
+def _migrate(engine: Engine, revision: str, *, down: bool = False) -> None:
+    from alembic import command  # noqa: PLC0415 - 0.2 s that a start on a current database does not pay
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+
+    with write(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config = _config(connection)
+        try:
+            (command.downgrade if down else command.upgrade)(config, revision)
+        except CommandError as error:
+            found = current(connection)
+            message = f"the database has schema {found!r}, which this version of the hub does not know; upgrade the hub"
+            raise ConflictError(message) from error
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
