@@ -1,0 +1,288 @@
+"""One file per artefact: a zip without compression that has exactly one form for its content.
+
+The first member is ``manifest.json`` (canonical JSON), the others are the model's files in sorted order. Reading packs
+what was read again and compares the bytes, so a file with anything else in it (a second member of the same name, a
+prefix, a comment, other times, compression) is refused. Nothing in it is executable and nothing is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import struct
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aihub.errors import ArtifactError, InputError
+from aihub.registry.files import read_regular, write_atomically
+from aihub.registry.versioning import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SCHEMA = "aihub.artifact/1"
+"""Changes when a reader of the old form could misunderstand the new one."""
+MANIFEST = "manifest.json"
+SUFFIX = ".aihub"
+MAGIC = b"PK\x03\x04"
+MAX_ARTIFACT_BYTES = 1 << 30
+MAX_MANIFEST_BYTES = 8 << 20
+MAX_FILES = 256
+MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+KIND = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}/[1-9][0-9]{0,3}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+_FIELDS = {"schema", "kind", "name", "files", "lineage", "environment"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an artefact says about itself.
+
+    Attributes
+    ----------
+    kind
+        What reads it, with the version of its form: ``forecast/1``, ``anomaly/1``.
+    name
+        Name for people; a version's identity is its digest.
+    lineage
+        `aihub.registry.lineage.Lineage.to_json`, or empty.
+    environment
+        Versions of the packages that wrote it.
+    """
+
+    kind: str
+    name: str
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """An artefact that was read and found whole."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    digest: str
+    size_bytes: int
+
+
+def pack(files: Mapping[str, bytes], manifest: Manifest) -> bytes:
+    """Return the one file for `files` and `manifest`; the same input gives the same bytes.
+
+    Raises
+    ------
+    ArtifactError
+        A name, a size or the manifest is not allowed.
+
+    Examples
+    --------
+    >>> data = pack({"model.json": b"{}"}, Manifest(kind="forecast/1", name="demo"))
+    >>> read_bytes(data).files["model.json"]
+    b'{}'
+    """
+    described = _describe(files, manifest)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
+        for name, content in ((MANIFEST, described), *sorted(files.items())):
+            # Times, modes and the system are fixed, else the digest would depend on where and when.
+            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            member.create_system = 3
+            member.external_attr = 0o100600 << 16
+            archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def _describe(files: Mapping[str, bytes], manifest: Manifest) -> bytes:
+    if not 0 < len(files) <= MAX_FILES:
+        raise ArtifactError(f"an artefact has 1 to {MAX_FILES} files, not {len(files)}")
+    folded = {name.lower() for name in files}
+    if len(folded) < len(files) or MANIFEST in folded:
+        raise ArtifactError("two files of the artefact have the same name; rename one")
+    for name in files:
+        if not MEMBER.fullmatch(name):
+            raise ArtifactError(
+                f"file name {name[:120]!r} is not allowed in an artefact; use letters, digits, '._-'"
+            )
+    if sum(len(content) for content in files.values()) > MAX_ARTIFACT_BYTES - MAX_MANIFEST_BYTES:
+        raise ArtifactError(
+            f"the model's files are larger than {MAX_ARTIFACT_BYTES:,} bytes; train a smaller model"
+        )
+    if not KIND.fullmatch(manifest.kind):
+        raise ArtifactError(f"kind {manifest.kind[:80]!r} is not of the form 'forecast/1'")
+    try:
+        text = canonical_json(
+            {
+                "schema": SCHEMA,
+                "kind": manifest.kind,
+                "name": manifest.name,
+                "lineage": dict(manifest.lineage),
+                "environment": dict(manifest.environment),
+                "files": {
+                    name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+                    for name, content in files.items()
+                },
+            }
+        )
+    except (InputError, UnicodeEncodeError) as error:
+        raise ArtifactError(f"the manifest cannot be written: {error}") from error
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"the manifest is larger than {MAX_MANIFEST_BYTES:,} bytes; shorten the lineage")
+    return text
+
+
+def write(path: Path, data: bytes) -> str:
+    """Write a packed artefact atomically and return its digest; what cannot be read back is not written."""
+    digest = read_bytes(data, source=str(path)).digest
+    write_atomically(path, data)
+    return digest
+
+
+def read(path: Path) -> Artifact:
+    """Read and check an artefact.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing, damaged, was changed, or is not an artefact of ours.
+    """
+    return read_bytes(read_regular(path, limit=MAX_ARTIFACT_BYTES), source=str(path))
+
+
+def read_bytes(data: bytes, *, source: str = "artefact") -> Artifact:
+    """Check a packed artefact and return what is in it.
+
+    Raises
+    ------
+    ArtifactError
+        Any byte is not as `pack` would have written it.
+    """
+    members = _members(data, source)
+    manifest = _manifest(members.pop(MANIFEST, b""), source)
+    try:
+        canonical = pack(members, manifest)
+    except ArtifactError as error:
+        raise ArtifactError(f"{source}: {error}") from error
+    if canonical != data:
+        raise ArtifactError(
+            f"{source} was changed or damaged: it is not what its manifest says; fetch it again"
+        )
+    return Artifact(
+        manifest=manifest, files=members, digest=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+    )
+
+
+def _members(data: bytes, source: str) -> dict[str, bytes]:
+    if len(data) > MAX_ARTIFACT_BYTES:
+        raise ArtifactError(f"{source} is larger than {MAX_ARTIFACT_BYTES:,} bytes")
+    if not data.startswith(MAGIC):
+        raise ArtifactError(f"{source} is not an artefact of the hub")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            if len(infos) > MAX_FILES + 1:
+                raise ArtifactError(f"{source} has more than {MAX_FILES} files")
+            for info in infos:
+                # A stored member cannot be larger than the file that holds it: no zip bomb gets beyond here.
+                if info.compress_type != zipfile.ZIP_STORED or info.file_size > len(data):
+                    raise ArtifactError(
+                        f"{source}: member {info.filename[:120]!r} is compressed or has a false size"
+                    )
+            return {info.filename: archive.read(info) for info in infos}
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        OSError,
+        OverflowError,
+        LookupError,
+        struct.error,
+    ) as error:
+        raise ArtifactError(f"{source} is damaged: {error}; fetch or train it again") from error
+
+
+def _manifest(text: bytes, source: str) -> Manifest:
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{source}: the manifest is larger than {MAX_MANIFEST_BYTES:,} bytes")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(
+            f"{source} has no readable {MANIFEST}; it is not an artefact of the hub"
+        ) from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        message = (
+            f"{source} has manifest form {str(found)[:80]!r}, this hub reads {SCHEMA!r}; use a hub that fits"
+        )
+        raise ArtifactError(message)
+    kind, name = document.get("kind"), document.get("name")
+    lineage, environment = document.get("lineage"), document.get("environment")
+    if (
+        set(document) != _FIELDS
+        or not (isinstance(kind, str) and isinstance(name, str))
+        or not (isinstance(lineage, dict) and isinstance(environment, dict))
+    ):
+        raise ArtifactError(f"{source}: fields of the manifest are missing, unknown or of another type")
+    return Manifest(kind=kind, name=name, lineage=lineage, environment=environment)
+
+
+@dataclass(frozen=True)
+class ArtifactStore:
+    """Artefacts by digest under `root`; writing twice is writing once."""
+
+    root: Path
+
+    def path(self, digest: str) -> Path:
+        """Return where the artefact `digest` lies, or would lie."""
+        if not DIGEST.fullmatch(digest):
+            raise ArtifactError(f"{digest[:80]!r} is not a SHA-256 digest")
+        return self.root / digest[:2] / f"{digest}{SUFFIX}"
+
+    def put(self, data: bytes) -> str:
+        """Store a packed artefact and return its digest. Idempotent; mends a damaged copy."""
+        digest = read_bytes(data).digest
+        try:
+            self.verify(digest)
+        except ArtifactError:
+            write_atomically(self.path(digest), data)
+        return digest
+
+    def get(self, digest: str) -> Artifact:
+        """Read an artefact and check it against its digest.
+
+        Raises
+        ------
+        ArtifactError
+            It is missing or is not what was stored.
+        """
+        return read_bytes(self._content(digest), source=f"artefact {digest[:12]}")
+
+    def verify(self, digest: str) -> None:
+        """Check that the artefact is there and unchanged, without parsing it.
+
+        Raises
+        ------
+        ArtifactError
+            It is missing or is not what was stored.
+        """
+        self._content(digest)
+
+    def _content(self, digest: str) -> bytes:
+        content = read_regular(self.path(digest), limit=MAX_ARTIFACT_BYTES)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ArtifactError(
+                f"artefact {digest[:12]} was changed or damaged on disk; restore it from a copy"
+            )
+        return content
+
+    def list(self) -> Iterator[str]:
+        """Digests of what is stored, sorted."""
+        for path in sorted(self.root.glob(f"??/*{SUFFIX}")):
+            if DIGEST.fullmatch(path.stem):
+                yield path.stem

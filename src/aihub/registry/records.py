@@ -1,0 +1,144 @@
+"""What the registry answers: versions and deployments as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from aihub.registry.lineage import Lineage
+from aihub.registry.versioning import SemanticVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+class Status(StrEnum):
+    """What the gate said about a version."""
+
+    CANDIDATE = "candidate"
+    """The gate let it through; it may be deployed."""
+    REJECTED = "rejected"
+    """The gate stopped it; it is kept for its report and never deployed."""
+
+
+class Action(StrEnum):
+    """How a deployment came about."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A trained artefact with its lineage.
+
+    Attributes
+    ----------
+    uid
+        Name that no other version has, in any model; what mirrors are keyed by.
+    number, semantic, git_commit
+        The three ways to refer to it.
+    digest, size_bytes, kind
+        SHA-256 and size of the artefact, and the kind of model in it.
+    report_digest
+        SHA-256 of the canonical JSON of the gate's report; None where nothing was validated.
+    """
+
+    uid: str
+    model: str
+    number: int
+    semantic: SemanticVersion
+    git_commit: str | None
+    status: Status
+    digest: str
+    size_bytes: int
+    kind: str
+    lineage: Lineage
+    metrics: Mapping[str, float]
+    notes: Sequence[str]
+    report_digest: str | None
+    created_by: str
+    created_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.semantic} (version {self.number})"
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Version:
+        """Read a row of `aihub.store.models.select_versions`."""
+        return cls(
+            uid=row["uid"],
+            model=row["model"],
+            number=row["number"],
+            semantic=SemanticVersion(row["major"], row["minor"], row["patch"]),
+            git_commit=row["git_commit"],
+            status=Status(row["status"]),
+            digest=row["digest"],
+            size_bytes=row["size_bytes"],
+            kind=row["kind"],
+            lineage=Lineage.from_json(row["lineage"]),
+            metrics=row["metrics"],
+            notes=tuple(row["notes"]),
+            report_digest=row["report_digest"],
+            created_by=row["created_by"],
+            created_at=row["created_at"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A version put into an environment by somebody for a reason.
+
+    Attributes
+    ----------
+    sequence
+        1, 2, 3 within model and environment; pass it back as `expected_sequence` to decide on what was seen.
+    ended_at, ended_by
+        When another deployment took over, and how; None for the champion.
+    """
+
+    uid: str
+    model: str
+    version: int
+    semantic: SemanticVersion
+    version_uid: str
+    digest: str
+    environment: str
+    sequence: int
+    action: Action
+    actor: str
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    ended_by: Action | None
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether this is the deployment that serves."""
+        return self.ended_at is None
+
+    def served_s(self, now: datetime) -> float:
+        """Seconds that it has served, up to `now` for the champion."""
+        return ((self.ended_at or now) - self.started_at).total_seconds()
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Deployment:
+        """Read a row of `aihub.store.deployments.select_deployments`."""
+        return cls(
+            uid=row["uid"],
+            model=row["model"],
+            version=row["number"],
+            semantic=SemanticVersion(row["major"], row["minor"], row["patch"]),
+            version_uid=row["version_uid"],
+            digest=row["digest"],
+            environment=row["environment"],
+            sequence=row["sequence"],
+            action=Action(row["action"]),
+            actor=row["actor"],
+            reason=row["reason"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            ended_by=None if row["ended_by"] is None else Action(row["ended_by"]),
+        )

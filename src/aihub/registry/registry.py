@@ -1,0 +1,419 @@
+"""The registry: register, deploy, roll back, and ask who is champion.
+
+Its state is the hub's own and transactional; MLflow mirrors it through the outbox and is never waited for.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aihub.errors import ConflictError, InputError, NotFoundError
+from aihub.registry.lineage import Lineage
+from aihub.registry.promotion import (
+    Order,
+    check_actor,
+    check_expected,
+    check_key,
+    check_repeat,
+    check_target,
+    previous_good,
+)
+from aihub.registry.records import Action, Deployment, Status, Version
+from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following, resolve
+from aihub.store import deployments as deployment_rows
+from aihub.store import models as model_rows
+from aihub.store import outbox
+from aihub.store.engine import read, write
+from aihub.store.tables import DEFAULT_TENANT, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from aihub.registry.artifacts import ArtifactStore
+
+PRODUCTION = "production"
+VERSION_TOPIC = "mlflow.version"
+ALIAS_TOPIC = "mlflow.alias"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Versions and deployments of one tenant.
+
+    Parameters
+    ----------
+    engine
+        From `aihub.store.engine.create`, brought up to date by `aihub.store.schema.upgrade`.
+    artifacts
+        Where the model files lie, by digest.
+    tenant
+        Whose models these are; nothing of another tenant can be seen or changed.
+    """
+
+    engine: Engine
+    artifacts: ArtifactStore
+    tenant: str = DEFAULT_TENANT
+
+    def register_version(
+        self,
+        model: str,
+        digest: str,
+        lineage: Lineage,
+        *,
+        status: Status | str,
+        actor: str,
+        now: datetime,
+        report: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        notes: Sequence[str] = (),
+        key: str | None = None,
+    ) -> Version:
+        """Make a version of `model` from the stored artefact `digest`; makes the model where it is new.
+
+        Writes version, report and the order to mirror it, in one transaction. Idempotent by `key`: the same key
+        returns the version that was made first.
+
+        Parameters
+        ----------
+        report
+            The gate's report as JSON (`dict(validation_report)`); kept by the digest of its canonical form.
+        status
+            ``candidate`` or ``rejected``. A candidate needs a report that passed, where there is a report.
+
+        Raises
+        ------
+        ArtifactError
+            The artefact is not in the store, or is damaged there.
+        InputError
+            Name, actor, key or report cannot be used.
+        ConflictError
+            `key` was used for another artefact.
+        """
+        check_name(model)
+        status = _status(status)
+        check_actor(actor)
+        check_key(key)
+        artifact = self.artifacts.get(digest)
+        body = _checked_report(report, status)
+        with write(self.engine) as connection:
+            model_id = model_rows.ensure_model(connection, tenant=self.tenant, name=model, now=now)
+            again = self._version_by_key(connection, model, key)
+            if again is not None:
+                if again.digest != digest:
+                    raise ConflictError(f"key {key!r} has made {again} of another artefact; use a new key")
+                return again
+            latest = model_rows.latest_version(connection, model_id=model_id)
+            semantic = _next_semantic(latest, lineage)
+            report_id = None
+            if body is not None:
+                report_id = model_rows.save_report(
+                    connection,
+                    tenant=self.tenant,
+                    digest=digest_of(body),
+                    passed=body["passed"] is True,
+                    body=body,
+                    now=now,
+                )
+            uid = uuid.uuid4().hex
+            model_rows.insert_version(
+                connection,
+                {
+                    "tenant_id": self.tenant,
+                    "uid": uid,
+                    "model_id": model_id,
+                    "number": 1 if latest is None else latest["number"] + 1,
+                    **semantic._asdict(),
+                    "git_commit": lineage.git_commit,
+                    "status": status.value,
+                    "digest": digest,
+                    "size_bytes": artifact.size_bytes,
+                    "kind": artifact.manifest.kind,
+                    "lineage": lineage.to_json(),
+                    "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+                    "notes": list(notes),
+                    "report_id": report_id,
+                    "idempotency_key": key,
+                    "created_by": actor,
+                    "created_at": now,
+                },
+            )
+            outbox.put(
+                connection,
+                tenant=self.tenant,
+                topic=VERSION_TOPIC,
+                key=uid,
+                payload={"model": model, "uid": uid},
+                now=now,
+            )
+            return self._version_by_uid(connection, model, uid)
+
+    def deploy(
+        self,
+        model: str,
+        version: str | int,
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+        environment: str = PRODUCTION,
+        key: str | None = None,
+        expected_sequence: int | None = None,
+    ) -> Deployment:
+        """Make `version` the champion of `environment`; the champion before it ends in the same transaction.
+
+        Serialised per model. Idempotent: the same `key`, or a version that already is champion, changes nothing and
+        returns that deployment.
+
+        Parameters
+        ----------
+        version
+            Number, ``v1.2.3`` or git commit.
+        expected_sequence
+            Sequence of the champion that the decision was made on (0: none); where another has come since, nothing
+            is changed.
+
+        Raises
+        ------
+        NotFoundError
+            No such model or version.
+        ConflictError
+            The version was rejected by its gate, the champion is not the expected one, or `key` was used for
+            something else.
+        ArtifactError
+            The artefact is missing or damaged.
+        """
+        order = Order(
+            action=Action.DEPLOY,
+            environment=environment,
+            actor=actor,
+            reason=reason,
+            now=now,
+            key=key,
+            expected_sequence=expected_sequence,
+        )
+        return self._activate(model, version, order)
+
+    def rollback(
+        self,
+        model: str,
+        target: str | int | None = None,
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+        environment: str = PRODUCTION,
+        key: str | None = None,
+        expected_sequence: int | None = None,
+    ) -> Deployment:
+        """Go back to `target`, or without one to the last version that served and was not itself rolled back.
+
+        Skips the gate, but checks the artefact and that the target was once deployed in `environment`. Idempotent by
+        `key`.
+
+        Raises
+        ------
+        NotFoundError
+            No such model or version.
+        ConflictError
+            The target is the champion, was rejected or never deployed here; or there is nothing to go back to.
+        """
+        order = Order(
+            action=Action.ROLLBACK,
+            environment=environment,
+            actor=actor,
+            reason=reason,
+            now=now,
+            key=key,
+            expected_sequence=expected_sequence,
+        )
+        return self._activate(model, target, order)
+
+    def models(self) -> list[str]:
+        """Names of the models, sorted."""
+        with read(self.engine) as connection:
+            return model_rows.list_models(connection, tenant=self.tenant)
+
+    def versions(self, model: str) -> list[Version]:
+        """Versions of `model`, oldest first; empty for a model that does not exist."""
+        with read(self.engine) as connection:
+            return self._versions(connection, model)
+
+    def version(self, model: str, reference: str | int) -> Version:
+        """Return the version that a number, ``v1.2.3`` or a git commit means.
+
+        Raises
+        ------
+        NotFoundError
+            No such model or version.
+        InputError
+            The commit stands for several versions.
+        """
+        with read(self.engine) as connection:
+            return self._resolve(connection, model, reference)
+
+    def report(self, version: Version) -> dict[str, Any] | None:
+        """Return the gate's report of `version` as JSON."""
+        if version.report_digest is None:
+            return None
+        with read(self.engine) as connection:
+            return model_rows.report_body(connection, tenant=self.tenant, digest=version.report_digest)
+
+    def artifact_path(self, version: Version) -> Path:
+        """Return the artefact's file; `load_predictor` reads it."""
+        return self.artifacts.path(version.digest)
+
+    def champion(self, model: str, environment: str = PRODUCTION) -> Version | None:
+        """Return the version that serves in `environment`, None where nothing was deployed."""
+        with read(self.engine) as connection:
+            current = self._champion(connection, model, environment)
+            return self._version_by_uid(connection, model, current[0].version_uid) if current else None
+
+    def history(self, model: str, environment: str | None = None) -> list[Deployment]:
+        """Deployments of `model`, newest first: what, when, who, why."""
+        with read(self.engine) as connection:
+            rows = deployment_rows.select_deployments(
+                connection, tenant=self.tenant, model=model, environment=environment
+            )
+        return [Deployment.from_row(row) for row in rows]
+
+    def _activate(self, model: str, reference: str | int | None, order: Order) -> Deployment:
+        with write(self.engine) as connection:
+            model_id = model_rows.lock_model(connection, tenant=self.tenant, name=model)
+            if model_id is None:
+                raise NotFoundError("model", model, model_rows.list_models(connection, tenant=self.tenant))
+            rows = deployment_rows.select_deployments(
+                connection, tenant=self.tenant, model=model, environment=order.environment
+            )
+            history = [Deployment.from_row(row) for row in rows]
+            champion = next((d for d in history if d.is_champion), None)
+            repeated = self._deployment_by_key(connection, model, order.key)
+            if reference is None and repeated is not None:
+                reference = repeated.version
+            version = self._target(connection, model, reference, history, champion)
+            if repeated is not None:
+                check_repeat(repeated, version, order)
+                return repeated
+            check_expected(model, champion, order.expected_sequence)
+            if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
+                return champion
+            check_target(version, order.action, history, champion)
+            self.artifacts.verify(version.digest)
+            if champion is not None:
+                deployment_rows.end_champion(
+                    connection,
+                    model_id=model_id,
+                    environment=order.environment,
+                    ended_by=order.action.value,
+                    now=order.now,
+                )
+            sequence = max((d.sequence for d in history), default=0) + 1
+            return self._insert_deployment(connection, model_id, version, order, sequence)
+
+    def _insert_deployment(
+        self, connection: Connection, model_id: int, version: Version, order: Order, sequence: int
+    ) -> Deployment:
+        uid = uuid.uuid4().hex
+        deployment_rows.insert(
+            connection,
+            version_uid=version.uid,
+            row={
+                "tenant_id": self.tenant,
+                "uid": uid,
+                "model_id": model_id,
+                "environment": order.environment,
+                "sequence": sequence,
+                "action": order.action.value,
+                "actor": order.actor,
+                "reason": order.reason,
+                "idempotency_key": order.key,
+                "started_at": order.now,
+            },
+        )
+        payload = {"model": version.model, "environment": order.environment, "uid": version.uid}
+        outbox.put(connection, tenant=self.tenant, topic=ALIAS_TOPIC, key=uid, payload=payload, now=order.now)
+        return self._champion(connection, version.model, order.environment)[0]
+
+    def _target(
+        self,
+        connection: Connection,
+        model: str,
+        reference: str | int | None,
+        history: Sequence[Deployment],
+        champion: Deployment | None,
+    ) -> Version:
+        if reference is not None:
+            return self._resolve(connection, model, reference)
+        good = previous_good(history, champion)
+        if good is None:
+            message = (
+                f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
+            )
+            raise ConflictError(message)
+        return self._version_by_uid(connection, model, good.version_uid)
+
+    def _versions(self, connection: Connection, model: str) -> list[Version]:
+        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model)
+        return [Version.from_row(row) for row in rows]
+
+    def _resolve(self, connection: Connection, model: str, reference: str | int) -> Version:
+        found = self._versions(connection, model)
+        if not found:
+            raise NotFoundError("model", model, model_rows.list_models(connection, tenant=self.tenant))
+        return resolve(reference, found, model=model)
+
+    def _version_by_uid(self, connection: Connection, model: str, uid: str) -> Version:
+        where = [versions.c.uid == uid]
+        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model, where=where)
+        return Version.from_row(rows[0])
+
+    def _version_by_key(self, connection: Connection, model: str, key: str | None) -> Version | None:
+        if key is None:
+            return None
+        where = [versions.c.idempotency_key == key]
+        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model, where=where)
+        return Version.from_row(rows[0]) if rows else None
+
+    def _deployment_by_key(self, connection: Connection, model: str, key: str | None) -> Deployment | None:
+        if key is None:
+            return None
+        rows = deployment_rows.select_deployments(connection, tenant=self.tenant, model=model, key=key)
+        return Deployment.from_row(rows[0]) if rows else None
+
+    def _champion(self, connection: Connection, model: str, environment: str) -> list[Deployment]:
+        rows = deployment_rows.select_deployments(
+            connection, tenant=self.tenant, model=model, environment=environment, champion=True
+        )
+        return [Deployment.from_row(row) for row in rows]
+
+
+def _next_semantic(latest: Mapping[str, Any] | None, lineage: Lineage) -> SemanticVersion:
+    if latest is None:
+        return following(None, None, lineage.identity)
+    previous = SemanticVersion(latest["major"], latest["minor"], latest["patch"])
+    return following(previous, Lineage.from_json(latest["lineage"]).identity, lineage.identity)
+
+
+def _status(status: Status | str) -> Status:
+    try:
+        return Status(status)
+    except ValueError:
+        raise InputError(f"status {status!r} is not 'candidate' or 'rejected'") from None
+
+
+def _checked_report(report: Mapping[str, Any] | None, status: Status) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    body = dict(report)
+    if "passed" not in body:
+        raise InputError("the report has no field 'passed'; pass the report of the gate")
+    if status is Status.CANDIDATE and body["passed"] is not True:
+        raise InputError(
+            "the report did not pass, so the version cannot be a candidate; register it as 'rejected'"
+        )
+    return body
