@@ -1,0 +1,142 @@
+"""Proportions: missing values, values outside the reference range, categories never seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aihub.validation.drift.normal import folded_normal_tail, normal_quantile, normal_tail, wilson
+
+
+@dataclass(frozen=True, slots=True)
+class ShareShift:
+    """A proportion of the current rows against that of the reference (0 where only the current rows count).
+
+    Attributes
+    ----------
+    difference, low, high
+        Current minus reference, with its interval.
+    p_value
+        Of the hypothesis that the true difference is at most the minimum effect.
+    """
+
+    reference: float
+    current: float
+    difference: float
+    low: float
+    high: float
+    z: float
+    p_value: float
+
+
+def share_shift(
+    hits_reference: float,
+    n_reference: float,
+    hits_current: float,
+    n_current: float,
+    *,
+    min_effect: float = 0.02,
+    confidence: float = 0.95,
+) -> ShareShift:
+    """Test H0: "two proportions differ by at most `min_effect`", such as the shares of missing values.
+
+    The difference of the Agresti-Caffo estimates (one hit and one miss added to each side) over its standard error is
+    compared with a normal shifted by `min_effect`; the interval is Newcombe's hybrid score interval. Assumes
+    independent rows. Null false-alarm rate at 0.05 for equal shares of 0 to 0.5 and n >= 50, measured: at most 0.05
+    (0.02 and less for shares up to 0.1).
+
+    Parameters
+    ----------
+    hits_reference, n_reference, hits_current, n_current
+        Counts.
+    min_effect
+        Largest absolute difference that counts as nothing.
+    confidence
+        Of the interval.
+
+    Returns
+    -------
+    ShareShift
+        With p = 1 and the interval -1 to 1 where a side has no rows.
+
+    References
+    ----------
+    Agresti, Caffo: Simple and effective confidence intervals for proportions, Am. Stat. 54 (2000) 280-288.
+    Newcombe: Interval estimation for the difference between independent proportions, Stat. Med. 17 (1998) 873-890.
+
+    Examples
+    --------
+    >>> shift = share_shift(0, 10_000, 30, 200)
+    >>> round(shift.difference, 2), shift.p_value < 1e-4
+    (0.15, True)
+    """
+    if n_reference <= 0 or n_current <= 0:
+        return ShareShift(math.nan, math.nan, math.nan, -1.0, 1.0, math.nan, 1.0)
+    p, q = hits_reference / n_reference, hits_current / n_current
+    p1, q1 = (hits_reference + 1) / (n_reference + 2), (hits_current + 1) / (n_current + 2)
+    error = math.sqrt(p1 * (1 - p1) / (n_reference + 2) + q1 * (1 - q1) / (n_current + 2))
+    low_p, high_p = wilson(hits_reference, n_reference, confidence)
+    low_q, high_q = wilson(hits_current, n_current, confidence)
+    low = (q - p) - math.hypot(q - low_q, high_p - p)
+    high = (q - p) + math.hypot(high_q - q, p - low_p)
+    # The raw difference is the smaller of the two at tiny n: adding a hit to 0 of 50 must not look like a change.
+    distance = min(abs(q1 - p1), abs(q - p))
+    p_value = folded_normal_tail(distance, min_effect, error)
+    return ShareShift(p, q, q - p, max(-1.0, low), min(1.0, high), (q1 - p1) / error, p_value)
+
+
+def share_above(hits: float, n: float, *, limit: float = 0.01, confidence: float = 0.95) -> ShareShift:
+    """Test H0: "at most `limit` of the rows are hits", exactly (binomial tail).
+
+    For events that the reference does not have at all: values outside its range, categories it never saw. Null
+    false-alarm rate at most nominal, exactly.
+
+    Parameters
+    ----------
+    hits, n
+        Rows with the event, and rows.
+    limit
+        Share that counts as nothing.
+    confidence
+        Of the Wilson interval.
+
+    Returns
+    -------
+    ShareShift
+        With p = 1 where n is 0.
+
+    Examples
+    --------
+    >>> round(share_above(1, 50).p_value, 3), share_above(20, 50).p_value < 1e-20
+    (0.395, True)
+    """
+    if n <= 0:
+        return ShareShift(0.0, math.nan, math.nan, 0.0, 1.0, math.nan, 1.0)
+    share = hits / n
+    low, high = wilson(hits, n, confidence)
+    z = (share - limit) / math.sqrt(limit * (1 - limit) / n)
+    return ShareShift(0.0, share, share, low, high, z, _binomial_tail(hits, n, limit))
+
+
+def _binomial_tail(hits: float, n: float, share: float) -> float:
+    if hits <= 0:
+        return 1.0
+    if n * share > 1000:  # noqa: PLR2004 - the normal tail is as good and needs no scipy
+        return normal_tail((hits - 0.5 - n * share) / math.sqrt(n * share * (1 - share)))
+    from scipy import special  # noqa: PLC0415 - only columns with such an event pay for it
+
+    return float(special.bdtrc(hits - 1, int(n), share))
+
+
+def rows_for_share(
+    *, target: float, min_effect: float, alpha: float, hypotheses: int = 1, power: float = 0.8
+) -> int:
+    """Return the current rows with which a difference of `target` is found with `power` against a large reference.
+
+    Examples
+    --------
+    >>> rows_for_share(target=0.15, min_effect=0.02, alpha=0.05, hypotheses=20)
+    101
+    """
+    z = normal_quantile(1 - alpha / hypotheses) + normal_quantile(power)
+    return math.ceil(z * z * target * (1 - target) / (target - min_effect) ** 2)
