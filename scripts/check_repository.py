@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 500
 # Spelled in two parts, so that this file does not find itself.
-HOSTS = re.compile("|".join(("pypi" + r"\.org", "files\\.python" + "hosted", "registry\\.npm" + "js", "index" + "-url")))
+HOSTS = re.compile(
+    "|".join(("pypi" + r"\.org", "files\\.python" + "hosted", "registry\\.npm" + "js", "index" + "-url"))
+)
 SECRETS = re.compile(
     r"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[baprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )

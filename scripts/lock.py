@@ -10,7 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BASE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"),
-    *("--no-emit-index-url", "--no-annotate", "--custom-compile-command=make lock", "pyproject.toml", "--group=build"),
+    *(
+        "--no-emit-index-url",
+        "--no-annotate",
+        "--custom-compile-command=make lock",
+        "pyproject.toml",
+        "--group=build",
+    ),
 ]
 LOCKS = {
     "run": [],

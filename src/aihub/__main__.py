@@ -1,0 +1,5 @@
+"""`python -m aihub`."""
+
+from aihub.cli.main import main
+
+main()

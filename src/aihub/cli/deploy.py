@@ -1,0 +1,69 @@
+"""`aihub deploy` and `aihub rollback`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import TYPE_CHECKING
+
+import click
+
+from aihub.cli.console import print_json
+from aihub.hub import opened
+
+if TYPE_CHECKING:
+    from aihub.registry.records import Deployment
+
+_ENVIRONMENT = click.option("--environment", default="production", show_default=True, help="Where to.")
+_REASON = click.option("--reason", required=True, help="Why; it is kept with the deployment.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version")
+@_ENVIRONMENT
+@_REASON
+@_JSON
+def deploy(name: str, version: str, environment: str, reason: str, *, as_json: bool) -> None:
+    """Put VERSION (number, v1.2.3 or git commit) of model NAME into production.
+
+    A version that its gate rejected is refused.
+    """
+    with opened() as hub:
+        done = hub.registry.deploy(
+            name, version, actor=getuser(), reason=reason, now=datetime.now(UTC), environment=environment
+        )
+    _show(done, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version", required=False)
+@_ENVIRONMENT
+@_REASON
+@_JSON
+def rollback(name: str, version: str | None, environment: str, reason: str, *, as_json: bool) -> None:
+    """Go back to VERSION of model NAME; without one, to the last that served and was not rolled back itself."""
+    with opened() as hub:
+        done = hub.registry.rollback(
+            name, version, actor=getuser(), reason=reason, now=datetime.now(UTC), environment=environment
+        )
+    _show(done, as_json=as_json)
+
+
+def _show(done: Deployment, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "version": done.version,
+                "semantic": str(done.semantic),
+                "environment": done.environment,
+                "action": str(done.action),
+                "actor": done.actor,
+                "reason": done.reason,
+                "started_at": done.started_at.isoformat(),
+            }
+        )
+    else:
+        click.echo(f"{done.model} {done.semantic} (version {done.version}) serves in {done.environment}")

@@ -1,0 +1,115 @@
+"""`aihub doctor`: what could keep the hub from working here, and how to mend it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from aihub.cli.console import print_json, table
+from aihub.errors import AIHubError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aihub.settings import Settings
+
+MIN_FREE_BYTES = 1 << 30
+TREE_LIBRARIES = ("lightgbm", "xgboost")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What one examination found; `mend` is empty where all is well."""
+
+    subject: str
+    finding: str
+    mend: str = ""
+    is_fatal: bool = True
+
+    @property
+    def word(self) -> str:
+        """One word for the table."""
+        if not self.mend:
+            return "ok"
+        return "broken" if self.is_fatal else "note"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+def doctor(*, as_json: bool) -> int:
+    """Check libraries, home, disk, database and MLflow; exit code 1 where something is broken."""
+    from aihub.settings import from_environment  # noqa: PLC0415 - pydantic
+
+    settings = from_environment()
+    found = [examine(settings) for examine in EXAMINATIONS]
+    if as_json:
+        print_json({"checks": [{**vars(item), "state": item.word} for item in found]})
+    else:
+        table(["", "what", "found", "how to mend"], [[d.word, d.subject, d.finding, d.mend] for d in found])
+    return 1 if any(item.word == "broken" for item in found) else 0
+
+
+def libraries(settings: Settings) -> Diagnosis:
+    """Load the tree libraries: LightGBM's wheel needs the system's OpenMP runtime, which slim images lack."""
+    del settings
+    versions = []
+    for name in TREE_LIBRARIES:
+        try:
+            versions.append(f"{name} {import_module(name).__version__}")
+        except (ImportError, OSError) as error:
+            mend = "install the OpenMP runtime: apt-get install libgomp1, or brew install libomp"
+            return Diagnosis("libraries", f"{name} does not load: {error}", mend)
+    return Diagnosis("libraries", ", ".join(versions))
+
+
+def home(settings: Settings) -> Diagnosis:
+    """Write into the home folder and look at the room left."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        probe = settings.home / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Diagnosis("home", f"{settings.home}: {error.strerror}", "make it writable or set AIHUB_HOME")
+    free = shutil.disk_usage(settings.home).free
+    found = f"{settings.home}, {free / 1e9:.0f} GB free"
+    return Diagnosis(
+        "home", found, "" if free >= MIN_FREE_BYTES else "free some space: less than 1 GB is left"
+    )
+
+
+def database(settings: Settings) -> Diagnosis:
+    """Ask the database, bringing its tables up to date."""
+    from aihub.hub import opened  # noqa: PLC0415 - SQLAlchemy
+
+    try:
+        with opened(settings) as hub:
+            return Diagnosis("database", f"{hub.engine.dialect.name}, {len(hub.registry.models())} models")
+    except AIHubError as error:
+        return Diagnosis("database", str(error), "start the database, or correct AIHUB_DATABASE_URL")
+
+
+def sqlite(settings: Settings) -> Diagnosis:
+    """Compare the SQLite library with those that can corrupt a WAL file which two processes write."""
+    from aihub.store.engine import has_wal_fault  # noqa: PLC0415 - SQLAlchemy
+
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if not settings.store_url.startswith("sqlite") or not has_wal_fault():
+        return Diagnosis("sqlite", found)
+    mend = "nothing to do: the hub keeps away from WAL here; a newer Python makes it faster"
+    return Diagnosis("sqlite", f"{found} has the WAL-reset fault", mend, is_fatal=False)
+
+
+def mlflow(settings: Settings) -> Diagnosis:
+    """Name where MLflow is: it is only mirrored to, and the hub works without it and catches up."""
+    if settings.mlflow_uri == "off":
+        return Diagnosis("mlflow", "off")
+    return Diagnosis("mlflow", settings.mlflow_uri.partition("@")[2] or settings.mlflow_uri)
+
+
+EXAMINATIONS: tuple[Callable[[Settings], Diagnosis], ...] = (libraries, home, database, sqlite, mlflow)

@@ -1,0 +1,113 @@
+"""`aihub`: the group of commands, and the one border where an error becomes an exit code.
+
+0 the gate passed, 1 the gate failed, 2 bad input, 3 internal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from aihub import __version__
+from aihub.errors import AIHubError, UnavailableError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERNAL = 3
+EXIT_INTERRUPTED = 130
+
+# Name -> (home, first line of the help): listing the commands imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": (
+        "aihub.cli.demo:demo",
+        "Run the main job on sample data, from training to a deployed, answering model.",
+    ),
+    "run": ("aihub.cli.run:run", "Train, validate, register and deploy a model from a spec and a data file."),
+    "predict": ("aihub.cli.predict:predict", "Ask a deployed model, a version or a model file."),
+    "validate": ("aihub.cli.validate:validate", "Validate a model file on a table and write its reports."),
+    "profile": ("aihub.cli.profile:profile", "Summarise a table into a small, mergeable profile."),
+    "drift": ("aihub.cli.drift:drift", "Compare two tables or profiles, column by column."),
+    "models": ("aihub.cli.models:models", "List the models and their versions."),
+    "deploy": ("aihub.cli.deploy:deploy", "Put a version into production."),
+    "rollback": ("aihub.cli.deploy:rollback", "Go back to the previous good version, or to a named one."),
+    "schema": ("aihub.cli.schema:schema", "Print the JSON schema of a spec or of a report."),
+    "doctor": ("aihub.cli.doctor:doctor", "Check the installation and say how to mend what is wrong."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a newcomer's day."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command, or fail with the nearest name."""
+        if cmd_name not in COMMANDS:
+            ctx.fail(f"no command {cmd_name!r}.{did_you_mean(cmd_name, COMMANDS)}")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{name} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aihub")
+def cli() -> None:
+    """CI/CD for machine-learning models: train, validate, deploy, ask, roll back.
+
+    Exit codes: 0 the gate passed, 1 the gate failed, 2 bad input, 3 internal error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = cli.main(args=arguments, prog_name="aihub", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("aborted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) went away: nobody is left to tell. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERNAL
+    except AIHubError as error:
+        click.echo(f"error: {error}", err=True)
+        if isinstance(error, UnavailableError):
+            click.echo("Nothing is lost: try again later.", err=True)
+        return error.exit_code
+    except Exception:  # noqa: BLE001 - the border of the process: a fault of ours, shown whole
+        traceback.print_exc()
+        click.echo(
+            "error: this is a fault in the hub, not in your input; please report the lines above", err=True
+        )
+        return EXIT_INTERNAL
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()
