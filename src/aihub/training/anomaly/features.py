@@ -1,0 +1,146 @@
+"""What a detector looks at: the row itself, the calendar, and how the row differs from its own past.
+
+Nothing looks ahead: a feature of a row uses the row and earlier rows only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aihub.training.anomaly.past import DAY_US, Grid, Pace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aihub.training.algorithms.base import Matrix
+    from aihub.training.anomaly.table import Columns, Rows
+    from aihub.types import FloatArray
+
+_MONDAY_OFFSET = 3
+"""1 January 1970 was a Thursday."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features by name.
+
+    Attributes
+    ----------
+    names
+        Readable names, in the order of the columns; what an importance is reported under.
+    x
+        float32, shape (n, p), NaN is missing.
+    categorical
+        Positions of the columns that hold codes.
+    """
+
+    names: tuple[str, ...]
+    x: Matrix
+    categorical: tuple[int, ...]
+
+    @property
+    def safe_names(self) -> tuple[str, ...]:
+        """Names that every tree library takes."""
+        return tuple(f"c{position}" for position in range(len(self.names)))
+
+    @property
+    def safe_categorical(self) -> tuple[str, ...]:
+        """`categorical` as safe names."""
+        return tuple(f"c{position}" for position in self.categorical)
+
+
+def _stack(named: dict[str, FloatArray], n: int, codes: tuple[str, ...]) -> FeatureTable:
+    x = np.column_stack(list(named.values())) if named else np.empty((n, 0))
+    # Beyond float32's range a value is infinite, which both libraries refuse.
+    bounded: Matrix = np.clip(x, -3e38, 3e38).astype(np.float32)
+    return FeatureTable(tuple(named), bounded, tuple(list(named).index(name) for name in codes))
+
+
+def calendar(times: NDArray[np.int64], zone: str) -> dict[str, FloatArray]:
+    """Hour of the day and day of the week (Monday is 0) in local time."""
+    import polars as pl  # noqa: PLC0415 - 0.1 s that `aihub --help` must not pay
+
+    stamps = pl.Series(times).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
+    local = stamps.dt.replace_time_zone(None).cast(pl.Int64).to_numpy()
+    return {
+        "hour": (local % DAY_US) / 3.6e9,
+        "day_of_week": ((local // DAY_US + _MONDAY_OFFSET) % 7).astype(np.float64),
+    }
+
+
+def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> FeatureTable:
+    """Features for a classifier: values, calendar, and each number against its own past day.
+
+    Per numeric column: its difference from the trailing median, the same in trailing standard deviations, its difference
+    from the row before and from a day (season) before, and for how many rows it has not moved.
+    """
+    named: dict[str, FloatArray] = {
+        name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
+    }
+    if columns.timestamp is not None:
+        grid = Grid.of(rows, pace)
+        named |= calendar(rows.times, zone)
+        for name in columns.numeric:
+            named |= _against_past(name, rows.values[name], grid, pace)
+    return _stack(named, len(rows), tuple(columns.categorical))
+
+
+def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[str, FloatArray]:
+    dense = grid.spread(value)
+    usual = grid.rolled(dense, "median", pace.season)
+    spread = grid.rolled(dense, "std", pace.season)
+    floor = 1e-6 * max(float(np.nanmax(np.abs(value), initial=0.0)), 1e-12)
+    return {
+        f"{name}: from usual": value - usual,
+        f"{name}: from usual in sd": (value - usual) / np.maximum(spread, floor),
+        f"{name}: change": value - grid.ago(dense, 1),
+        f"{name}: from a season ago": value - grid.ago(dense, pace.season),
+        f"{name}: rows unmoved": np.minimum(grid.run_length(dense), pace.season),
+    }
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an expectation is learned from: features, and the level that the watched value is measured against.
+
+    Attributes
+    ----------
+    level
+        Trailing median of a day that ends an hour before the row, shape (n,); NaN where there is no past.
+    """
+
+    features: FeatureTable
+    level: FloatArray
+
+
+def expectation_features(
+    rows: Rows, columns: Columns, pace: Pace, zone: str, scale: FloatArray
+) -> Expectation:
+    """Features from which the watched value can be expected without having seen the last hour.
+
+    An anomaly that lasts must not become its own explanation, so that the value's past counts only as the level of the
+    day until an hour ago, and as yesterday's and last week's value at this time.
+
+    Parameters
+    ----------
+    scale
+        Typical size of the watched value's movements, per row, shape (n,): makes series of different size alike.
+    """
+    if columns.watched is None:
+        raise ValueError("an expectation needs a watched column")
+    grid = Grid.of(rows, pace)
+    dense = grid.spread(rows.values[columns.watched])
+    season, hour = pace.season, pace.hour
+    level = grid.rolled(dense, "median", season, until=hour)
+    named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
+    named |= calendar(rows.times, zone)
+    named["a season ago"] = (grid.ago(dense, season) - level) / scale
+    named["around a season ago"] = (grid.rolled(dense, "mean", 3, until=max(season - 1, 1)) - level) / scale
+    if pace.has_week:
+        named["a week ago"] = (grid.ago(dense, 7 * season) - level) / scale
+    for name in columns.numeric:
+        named[f"{name}: day's mean"] = grid.rolled(grid.spread(rows.values[name]), "mean", season, until=0)
+    return Expectation(_stack(named, len(rows), tuple(columns.categorical)), level)
