@@ -1,0 +1,434 @@
+"""XGBoost's UBJSON and JSON forms, checked before the library sees them, and written again in one form."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aihub.errors import ArtifactError
+from aihub.registry.native import ubjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+MAX_FEATURES = 1_000_000
+MAX_GROUPS = 10_000
+MAX_TREES = 1_000_000
+MAX_CATEGORY = 1 << 20
+"""The library allocates a bit per category up to the largest one that a split names."""
+ROOT_PARENT = 2**31 - 1
+
+_WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
+_NUMBER_1 = r"-?[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?"
+_NUMBERS = re.compile(rf"{_NUMBER_1}|\[{_NUMBER_1}(?:,{_NUMBER_1})*\]", re.ASCII)
+_PARAMETER = re.compile(r"[\w.+\-\[\], :]{0,4096}", re.ASCII)
+_TYPES = {"float", "int", "i", "q", "c", "indicator"}
+OBJECTIVES = frozenset(
+    ["reg:squarederror", "reg:squaredlogerror", "reg:logistic", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "reg:gamma", "reg:tweedie", "reg:linear", "binary:logistic", "binary:logitraw", "binary:hinge", "count:poisson", "survival:cox", "survival:aft", "multi:softmax", "multi:softprob", "rank:ndcg", "rank:map", "rank:pairwise"]
+)
+# Field of a tree -> type of its numbers.
+_NODE_FIELDS = {
+    "base_weights": "f4",
+    "default_left": "u1",
+    "left_children": "i4",
+    "loss_changes": "f4",
+    "parents": "i4",
+    "right_children": "i4",
+    "split_conditions": "f4",
+    "split_indices": "i4",
+    "split_type": "u1",
+    "sum_hessian": "f4",
+}
+_CATEGORY_FIELDS = {
+    "categories": "i4",
+    "categories_nodes": "i4",
+    "categories_segments": "i8",
+    "categories_sizes": "i8",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class XgboostModel:
+    """A checked model.
+
+    Attributes
+    ----------
+    data
+        The canonical form, UBJSON: the only thing that is given to the library.
+    outputs
+        Trees per round: 1, or the number of classes or targets.
+    best_iteration
+        Last round to use where training was stopped early, else None.
+    """
+
+    data: bytes
+    feature_names: tuple[str, ...]
+    features: int
+    outputs: int
+    trees: int
+    objective: str
+    best_iteration: int | None
+
+
+def looks_like(content: bytes) -> bool:
+    """Whether `content` begins as an XGBoost model: UBJSON, or JSON with a learner in it."""
+    return content.startswith((b"{L\x00\x00\x00\x00", b"{U", b"{i")) or (
+        content[:64].lstrip().startswith(b"{") and b'"learner"' in content[:4096]
+    )
+
+
+def parse(content: bytes) -> XgboostModel:
+    """Check an XGBoost model and return its canonical form.
+
+    Raises
+    ------
+    ArtifactError
+        Anything is not as the library itself would have written it; the message names the field.
+    """
+    return check(
+        _from_json(content)
+        if content[:64].lstrip()[1:2] in (b'"', b" ", b"\n", b"\r")
+        else ubjson.decode(content)
+    )
+
+
+def _from_json(content: bytes) -> dict[str, Any]:
+    def refuse(word: str) -> Any:
+        raise ArtifactError(f"XGBoost model: {word} is not a finite number")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ArtifactError("XGBoost model: a field is there twice")
+        return found
+
+    try:
+        document = json.loads(content, parse_constant=refuse, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"XGBoost model: the file is not JSON: {error}; save the model again") from error
+    if not isinstance(document, dict):
+        raise ArtifactError("XGBoost model: the file is not one JSON object")
+    return document
+
+
+def check(document: dict[str, Any]) -> XgboostModel:
+    """Check a decoded model; see `parse`."""
+    learner = _object(document, "learner")
+    attributes = _texts(learner, "attributes")
+    parameters = _texts(learner, "learner_model_param")
+    features = _whole(parameters, "num_feature", 1, MAX_FEATURES)
+    classes = _whole(parameters, "num_class", 0, MAX_GROUPS)
+    targets = _whole(parameters, "num_target", 1, MAX_GROUPS) if "num_target" in parameters else 1
+    groups = max(1, classes) * targets
+    if groups > MAX_GROUPS:
+        raise ArtifactError("XGBoost model: too many classes and targets")
+    names = _strings(learner, "feature_names")
+    types = _strings(learner, "feature_types")
+    if len(names) not in (0, features) or len(set(names)) != len(names) or len(types) not in (0, features):
+        raise ArtifactError(
+            f"XGBoost model: feature_names or feature_types are not {features} different names"
+        )
+    if not set(types) <= _TYPES:
+        raise ArtifactError("XGBoost model: feature_types has a type that is not known")
+    objective = _objective(_object(learner, "objective"), classes)
+    booster, trees = _booster(_object(learner, "gradient_booster"), features, groups)
+    best = attributes.get("best_iteration")
+    written = {
+        "learner": {
+            "attributes": attributes,
+            "feature_names": names,
+            "feature_types": types,
+            "gradient_booster": booster,
+            "learner_model_param": _checked_base_score(parameters, groups),
+            "objective": objective,
+        },
+        "version": _version(document),
+    }
+    return XgboostModel(
+        data=ubjson.encode(written),
+        feature_names=tuple(names),
+        features=features,
+        outputs=groups,
+        trees=trees,
+        objective=str(objective["name"]),
+        best_iteration=int(best) if best is not None and _WHOLE.fullmatch(best) else None,
+    )
+
+
+def _version(document: Mapping[str, Any]) -> list[int]:
+    version = _array(document, "version", "i8").tolist()
+    if len(version) != 3 or not 1 <= version[0] <= 3 or not all(0 <= part < 1000 for part in version):  # noqa: PLR2004
+        raise ArtifactError(
+            f"XGBoost model: version {str(version)[:40]} is not known; use a hub with a newer XGBoost"
+        )
+    return version
+
+
+def _checked_base_score(parameters: dict[str, str], groups: int) -> dict[str, str]:
+    text = parameters.get("base_score", "")
+    if not _NUMBERS.fullmatch(text):
+        raise ArtifactError("XGBoost model: base_score is not a number")
+    values = [float(part) for part in text.strip("[]").split(",")]
+    if len(values) not in (1, groups) or not np.all(np.isfinite(np.array(values, dtype=np.float32))):
+        raise ArtifactError(f"XGBoost model: base_score is not one finite number, or {groups}")
+    return parameters
+
+
+def _objective(objective: dict[str, Any], classes: int) -> dict[str, Any]:
+    name = objective.get("name")
+    if name not in OBJECTIVES:
+        raise ArtifactError(f"XGBoost model: objective {str(name)[:60]!r} is not known")
+    written: dict[str, Any] = {"name": name}
+    for key in sorted(set(objective) - {"name"}):
+        texts = _texts(objective, key)
+        if not all(_PARAMETER.fullmatch(value) for value in texts.values()):
+            raise ArtifactError(f"XGBoost model: {key[:60]!r} of the objective has an odd value")
+        # A wrong count makes the library write beyond its own array.
+        if int(_whole(texts, "num_class", 0, MAX_GROUPS) if "num_class" in texts else classes) != classes:
+            raise ArtifactError("XGBoost model: the objective has another number of classes")
+        written[key] = texts
+    if str(name).startswith("multi:") and classes < 2:  # noqa: PLR2004 - one class is no choice
+        raise ArtifactError("XGBoost model: a multi-class objective without classes")
+    return written
+
+
+def _booster(booster: dict[str, Any], features: int, groups: int) -> tuple[dict[str, Any], int]:
+    name = booster.get("name")
+    if name == "gbtree" and set(booster) == {"model", "name"}:
+        model, trees = _forest(_object(booster, "model"), features, groups)
+        return {"model": model, "name": name}, trees
+    if name == "dart" and set(booster) == {"gbtree", "name", "weight_drop"}:
+        inner = _object(booster, "gbtree")
+        model, trees = _forest(_object(inner, "model"), features, groups)
+        dropped = _array(booster, "weight_drop", "f4")
+        if set(inner) - {"model", "name"} or len(dropped) != trees:
+            raise ArtifactError("XGBoost model: weight_drop does not fit the trees")
+        return {
+            "gbtree": {"model": model, "name": "gbtree"},
+            "name": name,
+            "weight_drop": dropped.tolist(),
+        }, trees
+    if name == "gblinear" and set(booster) == {"model", "name"}:
+        model = _object(booster, "model")
+        weights = _array(model, "weights", "f4")
+        rounds = model.get("boosted_rounds", 0)
+        if set(model) - {"weights", "boosted_rounds"} or len(weights) != (features + 1) * groups:
+            raise ArtifactError("XGBoost model: the linear model's weights do not fit its features")
+        if type(rounds) is not int or not 0 <= rounds < MAX_TREES:
+            raise ArtifactError("XGBoost model: boosted_rounds is not a count")
+        return {"model": {"boosted_rounds": rounds, "weights": weights}, "name": name}, 0
+    raise ArtifactError(
+        f"XGBoost model: booster {str(name)[:40]!r} is not gbtree, dart or gblinear as they are written"
+    )
+
+
+def _forest(model: dict[str, Any], features: int, groups: int) -> tuple[dict[str, Any], int]:
+    parameters = _texts(model, "gbtree_model_param")
+    count = _whole(parameters, "num_trees", 1, MAX_TREES)
+    _whole(parameters, "num_parallel_tree", 0, MAX_TREES)
+    trees, info = model.get("trees"), _array(model, "tree_info", "i4")
+    if not isinstance(trees, list) or len(trees) != count or len(info) != count:
+        raise ArtifactError(f"XGBoost model: trees or tree_info are not {count}")
+    if np.any((info < 0) | (info >= groups)):
+        raise ArtifactError("XGBoost model: tree_info is out of range")
+    written: dict[str, Any] = {}
+    if "cats" in model:
+        written["cats"] = _categories(_object(model, "cats"), features)
+    written["gbtree_model_param"] = parameters
+    if "iteration_indptr" in model:
+        bounds = _array(model, "iteration_indptr", "i4")
+        if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != count or np.any(np.diff(bounds) <= 0):  # noqa: PLR2004
+            raise ArtifactError("XGBoost model: iteration_indptr does not fit the trees")
+        written["iteration_indptr"] = bounds.tolist()
+    written["tree_info"] = info.tolist()
+    written["trees"] = [_tree(index, tree, features) for index, tree in enumerate(trees)]
+    if set(model) - set(written):
+        raise ArtifactError(f"XGBoost model: unknown fields {sorted(set(model) - set(written))[:5]}")
+    return written, count
+
+
+def _categories(cats: dict[str, Any], features: int) -> dict[str, Any]:
+    """Check what pandas or Arrow categories stood for; column by column, with an order that sorts them."""
+    columns, order = cats.get("enc"), _array(cats, "sorted_idx", "i4")
+    bounds = _array(cats, "feature_segments", "i4")
+    if set(cats) != {"enc", "feature_segments", "sorted_idx"} or not isinstance(columns, list):
+        raise ArtifactError("XGBoost model: cats has unknown or missing fields")
+    if not columns:
+        if len(order) or bounds.any():
+            raise ArtifactError("XGBoost model: cats does not fit its columns")
+        return {"enc": [], "feature_segments": bounds, "sorted_idx": order}
+    if len(columns) != features or len(bounds) != features + 1 or bounds[0] != 0 or bounds[-1] != len(order):
+        raise ArtifactError("XGBoost model: cats does not fit its columns")
+    written = []
+    for column, start, stop in zip(columns, bounds, bounds[1:], strict=False):
+        part = order[start:stop] if start <= stop else order[:0]
+        if start > stop or not np.array_equal(np.sort(part), np.arange(stop - start)):
+            raise ArtifactError("XGBoost model: sorted_idx is not an order of the categories")
+        written.append(_category_column(column, int(stop - start)))
+    return {"enc": written, "feature_segments": bounds, "sorted_idx": order}
+
+
+def _category_column(column: Any, count: int) -> dict[str, Any]:
+    if not isinstance(column, dict) or "values" not in column:
+        raise ArtifactError("XGBoost model: a column of cats has no values")
+    if set(column) == {"offsets", "values"}:
+        offsets, raw = _array(column, "offsets", "i4"), _array(column, "values", "i1")
+        is_empty = count == 0 and len(raw) == 0 and not offsets.any()
+        if not is_empty and (
+            len(offsets) != count + 1
+            or offsets[0] != 0
+            or offsets[-1] != len(raw)
+            or np.any(np.diff(offsets) < 0)
+        ):
+            raise ArtifactError("XGBoost model: the names of categories do not fit their offsets")
+        return {"offsets": offsets, "values": raw}
+    kind, values = column.get("type"), column["values"]
+    if set(column) != {"type", "values"} or type(kind) is not int or len(values) != count:
+        raise ArtifactError("XGBoost model: the values of categories do not fit their count")
+    if isinstance(values, list):
+        values = _array(column, "values", "i8")
+    if not isinstance(values, np.ndarray) or not np.all(np.isfinite(values)):
+        raise ArtifactError("XGBoost model: the values of categories are not numbers")
+    return {"type": kind, "values": values}
+
+
+def _tree(index: int, tree: Any, features: int) -> dict[str, Any]:
+    where = f"tree {index}: "
+    known = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
+    if not isinstance(tree, dict) or not set(tree) <= known:
+        raise ArtifactError(f"XGBoost model: {where}unknown fields")
+    parameters = _texts(tree, "tree_param")
+    nodes = _whole(parameters, "num_nodes", 1, 1 << 26)
+    deleted = _whole(parameters, "num_deleted", 0, nodes - 1) if "num_deleted" in parameters else 0
+    if _whole(parameters, "num_feature", 1, MAX_FEATURES) != features:
+        raise ArtifactError(f"XGBoost model: {where}num_feature is not {features}")
+    _whole(parameters, "size_leaf_vector", 0, 1)
+    values = {name: _array(tree, name, dtype, where) for name, dtype in _NODE_FIELDS.items()}
+    if any(len(numbers) != nodes for numbers in values.values()):
+        raise ArtifactError(f"XGBoost model: {where}a list does not have {nodes} entries")
+    sets = {name: _array(tree, name, dtype, where) for name, dtype in _CATEGORY_FIELDS.items()}
+    if deleted:
+        values, sets = _without_deleted(where, values, sets, deleted)
+        nodes -= deleted
+        parameters = {**parameters, "num_deleted": "0", "num_nodes": str(nodes)}
+    _check_nodes(where, values, nodes, features)
+    _check_sets(where, values, sets)
+    written: dict[str, Any] = {**values, **sets, "id": index, "tree_param": parameters}
+    return {name: written[name] for name in sorted(written)}
+
+
+def _without_deleted(
+    where: str, values: dict[str, NDArray[Any]], sets: dict[str, NDArray[Any]], deleted: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Number the nodes that hang on the root anew, parents first; pruning leaves others behind in the file."""
+    left, right = values["left_children"], values["right_children"]
+    place = np.full(len(left), -1, dtype=np.int32)
+    level, order = np.zeros(1, dtype=np.int32), []
+    while len(level):
+        if np.any(place[level] != -1) or len(np.unique(level)) < len(level):
+            raise ArtifactError(f"XGBoost model: {where}the nodes do not form a tree")
+        place[level] = sum(map(len, order)) + np.arange(len(level), dtype=np.int32)
+        order.append(level)
+        inner = level[left[level] != -1]
+        level = np.concatenate([left[inner], right[inner]])
+        if np.any((level <= 0) | (level >= len(left))):
+            raise ArtifactError(f"XGBoost model: {where}a child is out of range")
+    kept = np.concatenate(order)
+    if len(kept) + deleted != len(left):
+        raise ArtifactError(f"XGBoost model: {where}num_deleted does not fit the nodes")
+    moved = {name: numbers[kept] for name, numbers in values.items()}
+    for name in ("left_children", "right_children", "parents"):
+        old = moved[name]
+        inside = (old >= 0) & (old < len(place))
+        moved[name] = np.where(inside, place[np.where(inside, old, 0)], old).astype(np.int32)
+    nodes = sets["categories_nodes"]
+    if np.any((nodes < 0) | (nodes >= len(place))) or any(
+        len(sets[name]) != len(nodes) for name in ("categories_segments", "categories_sizes")
+    ):
+        raise ArtifactError(f"XGBoost model: {where}the category splits do not fit their nodes")
+    by_place = np.argsort(place[nodes])
+    by_place = by_place[place[nodes][by_place] != -1]
+    chosen = {name: sets[name][by_place] for name in ("categories_segments", "categories_sizes")}
+    return moved, {**sets, **chosen, "categories_nodes": place[nodes][by_place]}
+
+
+def _check_nodes(where: str, values: dict[str, NDArray[Any]], nodes: int, features: int) -> None:
+    left, right, parents = values["left_children"], values["right_children"], values["parents"]
+    if np.any(values["default_left"] > 1) or np.any(values["split_type"] > 1):
+        raise ArtifactError(f"XGBoost model: {where}default_left or split_type is not 0 or 1")
+    if np.any((values["split_indices"] < 0) | (values["split_indices"] >= features)):
+        raise ArtifactError(f"XGBoost model: {where}split_indices is out of range")
+    inner = left != -1
+    if np.any((right != -1) != inner):
+        raise ArtifactError(f"XGBoost model: {where}a node has one child only")
+    children = np.concatenate([left[inner], right[inner]])
+    above = np.tile(np.flatnonzero(inner), 2)
+    # A node after its parent and with one parent: no circle, and everything hangs on the root.
+    if not np.array_equal(np.sort(children), np.arange(1, nodes)) or np.any(children <= above):
+        raise ArtifactError(f"XGBoost model: {where}the nodes do not form a tree")
+    expected = np.full(nodes, ROOT_PARENT, dtype=np.int64)
+    expected[children] = above
+    if not np.array_equal(parents[1:], expected[1:]) or parents[0] not in (ROOT_PARENT, -1):
+        raise ArtifactError(f"XGBoost model: {where}parents do not fit the children")
+
+
+def _check_sets(where: str, values: dict[str, NDArray[Any]], sets: dict[str, NDArray[Any]]) -> None:
+    nodes, starts, sizes = sets["categories_nodes"], sets["categories_segments"], sets["categories_sizes"]
+    used = np.flatnonzero((values["split_type"] == 1) & (values["left_children"] != -1))
+    if not np.array_equal(nodes, used) or len(starts) != len(nodes) or len(sizes) != len(nodes):
+        raise ArtifactError(f"XGBoost model: {where}the category splits do not fit their nodes")
+    total = len(sets["categories"])
+    if np.any(sizes < 0) or np.any(starts < 0) or np.any(sizes > total) or np.any(starts > total - sizes):
+        raise ArtifactError(f"XGBoost model: {where}a list of categories is out of range")
+    if np.any((sets["categories"] < 0) | (sets["categories"] >= MAX_CATEGORY)):
+        raise ArtifactError(f"XGBoost model: {where}a category is out of range")
+
+
+def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    if not isinstance(value, dict):
+        raise ArtifactError(f"XGBoost model: {name} is missing or not an object")
+    return value
+
+
+def _texts(document: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = _object(document, name)
+    if not all(isinstance(item, str) and "\x00" not in item for item in value.values()):
+        raise ArtifactError(f"XGBoost model: {name} has values that are not text")
+    return value
+
+
+def _strings(document: Mapping[str, Any], name: str) -> list[str]:
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) and "\x00" not in item for item in value):
+        raise ArtifactError(f"XGBoost model: {name} is not a list of texts")
+    return value
+
+
+def _whole(texts: Mapping[str, str], name: str, low: int, high: int) -> int:
+    text = texts.get(name, "")
+    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+        raise ArtifactError(f"XGBoost model: {name} {text[:20]!r} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def _array(document: Mapping[str, Any], name: str, dtype: str, where: str = "") -> NDArray[Any]:
+    """Return a list of numbers as one type; whatever does not fit the type, or is not finite, is refused."""
+    value = document.get(name)
+    if not isinstance(value, np.ndarray):
+        if not isinstance(value, list) or not all(type(item) in (int, float, bool) for item in value):
+            raise ArtifactError(f"XGBoost model: {where}{name} is not a list of numbers")
+        value = np.array(value, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = value.astype(dtype)
+    if np.dtype(dtype).kind != "f" and not np.array_equal(numbers, value):
+        raise ArtifactError(f"XGBoost model: {where}{name} has a number that is out of range")
+    if not np.all(np.isfinite(numbers)):
+        raise ArtifactError(f"XGBoost model: {where}{name} has a number that is not finite")
+    return numbers
