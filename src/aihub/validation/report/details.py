@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aihub.types import Outcome
+from aihub.types import Outcome, Severity
 from aihub.validation.report.figures import badge, figures_of, gauge, table
 from aihub.validation.report.markup import Markup, element, join
-from aihub.validation.report.wording import figure, heading, margin, plain, state
+from aihub.validation.report.wording import brief, figure, heading, margin, plain, state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aihub.validation.results import CheckResult, Finding
 
-_OPEN_BY_ITSELF = frozenset({"performance"})
 _FOLD_AFTER = 12
 """Passed findings beyond this many are folded away."""
 
@@ -34,11 +33,11 @@ def check_card(check: CheckResult, anchor: str, prefix: str, *, rows: int, figur
         Most findings and figures to show.
     """
     word = state(check)
-    drawn = figures_of(check, prefix, figures)
-    opened = word not in ("passed", "skipped") or (check.name in _OPEN_BY_ITSELF and bool(drawn))
+    drawn = figures_of(check, prefix, figures) if figures else []
+    opened = word not in ("passed", "skipped", "noted")
     summary = element(
         "summary",
-        badge(word),
+        badge(word, stops=check.severity is Severity.FAIL),
         element("h3", heading(check.name)),
         element("span", _count(check), class_="count"),
     )
@@ -46,6 +45,7 @@ def check_card(check: CheckResult, anchor: str, prefix: str, *, rows: int, figur
         "div",
         element("p", plain(check.reason), class_="reason") if check.reason else None,
         _findings(check, rows),
+        _remarks(check),
         _slices(check),
         drawn,
         class_="inside",
@@ -54,7 +54,7 @@ def check_card(check: CheckResult, anchor: str, prefix: str, *, rows: int, figur
 
 
 def _count(check: CheckResult) -> str:
-    total = len(check.findings)
+    total = sum(1 for f in check.findings if f.outcome is not Outcome.SKIPPED)
     if total == 0:
         return ""
     passed = sum(1 for f in check.findings if f.outcome is Outcome.PASSED)
@@ -95,11 +95,23 @@ def _findings(check: CheckResult, limit: int) -> Markup | None:
 
 def _row(check: CheckResult, finding: Finding) -> list[Any]:
     room = margin(finding)
-    shown = None if room is None else join([f"{room:+.0%}" if abs(room) < 10 else "±>1000%", gauge(room)])  # noqa: PLR2004
-    word = state(check) if finding.outcome is Outcome.FAILED else str(finding.outcome)
-    observed = None if finding.observed is None else figure(finding.observed)
-    limit = None if finding.limit is None else figure(finding.limit)
-    return [plain(finding.subject, 200), badge(word), observed, limit, shown, plain(finding.message, 400)]
+    shown = None if room is None else element("span", _percent(room), gauge(room), class_="room")
+    observed = None if finding.observed is None else brief(finding.observed)
+    limit = None if finding.limit is None else brief(finding.limit)
+    sign = badge(state_of(check, finding), stops=check.severity is Severity.FAIL)
+    return [plain(finding.subject, 200), sign, observed, limit, shown, plain(finding.message, 400)]
+
+
+def _percent(room: float) -> str:
+    most = 9.99
+    return f"{room:+.0%}" if abs(room) <= most else f"{'+' if room > 0 else '-'}>999%"
+
+
+def _remarks(check: CheckResult) -> Markup | None:
+    said = check.details.get("notes")
+    if not isinstance(said, list | tuple) or not said:
+        return None
+    return element("ul", [element("li", _note(note)) for note in said[:_MAX_ITEMS]], class_="notes")
 
 
 def _slices(check: CheckResult) -> Markup | None:
@@ -123,7 +135,7 @@ def _slices(check: CheckResult) -> Markup | None:
 
 
 def _shown(value: Any) -> str | None:
-    return None if value is None else figure(value)
+    return None if value is None else brief(value)
 
 
 def settings_section(settings: Mapping[str, Any]) -> tuple[str, str, Markup] | None:
@@ -152,7 +164,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in settings.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and "value" in value:
-            yield plain(name, 120), _inline(value["value"]), plain(value.get("source", "default"), 40)
+            source = value.get("source", value.get("from", "default"))
+            yield plain(name, 120), _inline(value["value"]), plain(source, 40)
         elif isinstance(value, Mapping) and value:
             yield from _flat(value, f"{name}.")
         else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aihub.types import Outcome
+from aihub.types import Outcome, Severity
 from aihub.validation.report.markup import Markup, element
 from aihub.validation.report.svg import draw, legend
-from aihub.validation.report.wording import figure as number
-from aihub.validation.report.wording import heading, plain
+from aihub.validation.report.wording import brief, heading, plain, state_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "predictions": "Predictions against what happened",
+    "predictions_recent": "The last two weeks",
     "residuals": "Residuals over time",
     "residuals_by_hour": "Residuals by hour of day",
     "ratio": "Error of the challenger relative to the champion",
@@ -45,9 +45,7 @@ def figures_of(check: CheckResult, prefix: str, limit: int) -> list[Markup]:
         if not isinstance(plot, Mapping):
             continue
         is_small = plot.get("kind") in _SMALL
-        drawn = _figure(
-            str(name), plot, by_subject.get(name), f"{prefix}-{i}", height=150 if is_small else 230
-        )
+        drawn = _figure(check, str(name), plot, f"{prefix}-{i}", 150 if is_small else 230)
         if drawn is not None:
             (small if is_small else wide).append(drawn)
     return [*_grid(wide, "figures"), *_grid(small, "figures small"), *_left_out(len(ordered) - limit)]
@@ -70,9 +68,8 @@ def _urgency(finding: Finding | None) -> int:
     return order.index(finding.outcome) if finding is not None and finding.outcome in order else len(order)
 
 
-def _figure(
-    name: str, plot: Mapping[str, Any], finding: Finding | None, ident: str, height: int
-) -> Markup | None:
+def _figure(check: CheckResult, name: str, plot: Mapping[str, Any], ident: str, height: int) -> Markup | None:
+    finding = next((f for f in check.findings if f.subject == name), None)
     caption = plain(plot.get("title") or CAPTIONS.get(name) or (name if finding else heading(name)), 200)
     drawing = draw({**plot, "title": caption}, ident, height=height)
     if drawing is None:
@@ -84,13 +81,19 @@ def _figure(
         element(
             "figcaption",
             element("bdi", caption),
-            badge(finding.outcome) if finding is not None and finding.outcome is not Outcome.PASSED else None,
+            _finding_badge(check, finding),
             element("span", units, class_="count") if units else None,
             element("span", keys, class_="keys") if keys else None,
         ),
         drawing,
         _under(plot, finding),
     )
+
+
+def _finding_badge(check: CheckResult, finding: Finding | None) -> Markup | None:
+    if finding is None or finding.outcome is Outcome.PASSED:
+        return None
+    return badge(state_of(check, finding), stops=check.severity is Severity.FAIL)
 
 
 def _under(plot: Mapping[str, Any], finding: Finding | None) -> Markup | None:
@@ -107,7 +110,6 @@ def _swatch(role: str) -> Markup:
     return element("svg", shape, view_box="0 0 20 10", aria_hidden="true")
 
 
-_BADGE_WORDS = {"inconclusive": "not enough data"}
 _PATHS = {
     "passed": "M3 7l3 3 5-6",
     "failed": "M3.5 3.5l7 7M10.5 3.5l-7 7",
@@ -118,13 +120,18 @@ _PATHS = {
 }
 
 
-def badge(state: str) -> Markup:
-    """Return a state as sign and word; its colour only repeats them."""
+def badge(state: str, *, stops: bool = True) -> Markup:
+    """Return a state as sign and word; its colour, milder where nothing is stopped, only repeats them."""
     path = element(
         "path", d=_PATHS[state], fill="none", stroke="currentColor", stroke_width="2", stroke_linecap="round"
     )
     sign = element("svg", path, width=13, height=13, view_box="0 0 14 14", aria_hidden="true")
-    return element("span", sign, _BADGE_WORDS.get(state, str(state)), class_=f"badge {state}")
+    return element(
+        "span",
+        sign,
+        words(state),
+        class_=f"badge {state if stops or state != Outcome.INCONCLUSIVE else 'warning'}",
+    )
 
 
 def gauge(margin: float) -> Markup:
@@ -170,7 +177,11 @@ def table(
     )
     body = [element("tr", _cells(heads, row, last_is_text=last_is_text)) for row in rows]
     return element(
-        "table", element("caption", caption), element("thead", head), element("tbody", body), class_="stack"
+        "table",
+        element("caption", caption, class_="unseen"),
+        element("thead", head),
+        element("tbody", body),
+        class_="stack",
     )
 
 
@@ -179,5 +190,5 @@ def _cells(heads: Sequence[tuple[str, bool]], row: Sequence[Any], *, last_is_tex
     for i, ((name, numeric), value) in enumerate(zip(heads[1:], row[1:], strict=True), start=1):
         is_text = last_is_text and i == len(heads) - 1
         class_ = "say" if is_text else "num" if numeric else "label"
-        shown = "" if value is None else value if isinstance(value, str | Markup) else number(value)
+        shown = "" if value is None else value if isinstance(value, str | Markup) else brief(value)
         yield element("td", shown, class_=class_ if shown else f"{class_} empty", data_label=name)

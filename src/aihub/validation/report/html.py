@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from aihub import __version__
 from aihub.types import Outcome, Severity
 from aihub.validation.report.details import check_card, context_section, settings_section
-from aihub.validation.report.figures import badge, gauge
+from aihub.validation.report.figures import badge, figures_of, gauge
 from aihub.validation.report.mapping import checks_of
 from aihub.validation.report.markup import Markup, element, join
 from aihub.validation.report.style import STYLE
-from aihub.validation.report.wording import figure, heading, margin, plain, sentence, state
+from aihub.validation.report.wording import brief, heading, margin, plain, sentence, state, state_of
 from aihub.validation.results import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aihub.validation.results import CheckResult
+    from aihub.validation.results import CheckResult, Finding
 
 MAX_BYTES = 1_000_000
 """A report stays below this; a wide table loses figures and rows, which report.json still has."""
@@ -68,7 +68,7 @@ def _page(report: Mapping[str, Any], limits: Limits) -> str:
         section
         for section in (
             _advice(report, checks, limits),
-            _metrics(checks),
+            _metrics(checks, limits),
             _checks(checks, limits),
             settings_section(getattr(report, "settings", {})),
             context_section(report),
@@ -199,7 +199,7 @@ def _advice(
     return ("next", "What to do next", join(parts)) if parts else None
 
 
-def _todo(found: Sequence[tuple[CheckResult, Any]], limit: int, class_: str) -> Markup:
+def _todo(found: Sequence[tuple[CheckResult, Finding]], limit: int, class_: str) -> Markup:
     items = []
     for check, finding in found[:limit]:
         step = (
@@ -212,7 +212,7 @@ def _todo(found: Sequence[tuple[CheckResult, Any]], limit: int, class_: str) -> 
                 "li",
                 element(
                     "p",
-                    badge(state(check) if finding.outcome is Outcome.FAILED else str(finding.outcome)),
+                    badge(state_of(check, finding), stops=not check.lets_through),
                     element("a", heading(check.name), href=f"#{anchor_of(check)}"),
                     class_="where",
                 ),
@@ -230,7 +230,7 @@ def anchor_of(check: CheckResult) -> str:
     return "check-" + "".join(char if char.isascii() and char.isalnum() else "-" for char in check.name)
 
 
-def _metrics(checks: Sequence[CheckResult]) -> tuple[str, str, Markup] | None:
+def _metrics(checks: Sequence[CheckResult], limits: Limits) -> tuple[str, str, Markup] | None:
     performance = next((check for check in checks if check.name == "performance" and check.findings), None)
     if performance is None:
         return None
@@ -238,28 +238,36 @@ def _metrics(checks: Sequence[CheckResult]) -> tuple[str, str, Markup] | None:
         (c.details.get("comparisons", {}) for c in checks if c.name == "baseline_comparison"), {}
     )
     tiles = [
-        element("div", *_tile(finding, state(performance), baseline), class_="tile")
+        element("div", *_tile(performance, finding, baseline), class_="tile")
         for finding in performance.findings[:24]
     ]
-    return "metrics", "Performance", element("dl", tiles, class_="tiles")
+    drawn = figures_of(performance, "p", limits.figures)
+    return "metrics", "Performance", join([element("dl", tiles, class_="tiles"), drawn])
 
 
-def _tile(finding: Any, check_state: str, baseline: Any) -> Iterator[Markup]:
-    failed = finding.outcome is Outcome.FAILED
+def _tile(check: CheckResult, finding: Finding, baseline: Any) -> Iterator[Markup]:
     yield element(
         "dt",
         element("bdi", plain(finding.subject, 80)),
         " ",
-        badge(check_state if failed else str(finding.outcome)),
+        badge(state_of(check, finding)),
     )
-    yield element("dd", figure(finding.observed), class_="big")
+    yield element("dd", brief(finding.observed), class_="big")
     room = margin(finding)
     if finding.limit is not None:
         shown = [gauge(room), f" {room:+.0%}"] if room is not None else []
-        yield element("dd", f"limit {figure(finding.limit)}", shown, class_="under")
+        yield element("dd", f"limit {brief(finding.limit)}", class_="under")
+        yield element("dd", "margin", shown, class_="under") if shown else Markup("")
     before = baseline.get(finding.subject) if isinstance(baseline, Mapping) else None
     if isinstance(before, Mapping) and isinstance(change := before.get("degradation_pct"), int | float):
-        yield element("dd", f"before {figure(before.get('baseline'))} ({change:+.2f} %)", class_="under")
+        yield element("dd", f"baseline {brief(before.get('baseline'))} ({change:+.2f}%)", class_="under")
+
+
+def _card(check: CheckResult, index: int, limits: Limits) -> Markup:
+    figures = (
+        0 if check.name == "performance" and check.findings else limits.figures
+    )  # those stand at the top
+    return check_card(check, anchor_of(check), f"f{index}", rows=limits.rows, figures=figures)
 
 
 def _checks(checks: Sequence[CheckResult], limits: Limits) -> tuple[str, str, Markup] | None:
@@ -269,10 +277,7 @@ def _checks(checks: Sequence[CheckResult], limits: Limits) -> tuple[str, str, Ma
     ranked = sorted(checks, key=lambda c: order.index(state(c)) if state(c) in order else len(order))
     ran = [c for c in ranked if c.outcome is not Outcome.SKIPPED]
     skipped = [c for c in ranked if c.outcome is Outcome.SKIPPED]
-    cards = [
-        check_card(c, anchor_of(c), f"f{i}", rows=limits.rows, figures=limits.figures)
-        for i, c in enumerate(ran)
-    ]
+    cards = [_card(c, i, limits) for i, c in enumerate(ran)]
     if skipped:
         names = [element("li", element("b", heading(c.name)), f": {plain(c.reason)}") for c in skipped]
         cards += [element("h4", "Not checked"), element("ul", names, class_="notes card-less")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
 from aihub.validation.report.mapping import checks_of
-from aihub.validation.report.wording import figure, heading, margin, plain, sentence, state
+from aihub.validation.report.wording import brief, heading, margin, plain, sentence, state, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,7 +121,7 @@ def _metrics(checks: Sequence[CheckResult]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else escaped(figure(value), 80)
+    return "" if value is None else escaped(brief(value), 80)
 
 
 def _check_table(checks: Sequence[CheckResult]) -> str:
@@ -131,7 +131,9 @@ def _check_table(checks: Sequence[CheckResult]) -> str:
         closest = min((m for f in check.findings if (m := margin(f)) is not None), default=None)
         room = "" if closest is None else f"{closest:+.0%}"
         note = f"{len(bad)} of {len(check.findings)} did not pass" if bad else escaped(check.reason, 160)
-        rows.append((f"{_ICONS[state(check)]} {state(check)}", escaped(heading(check.name), 80), room, note))
+        rows.append(
+            (f"{_ICONS[state(check)]} {words(state(check))}", escaped(heading(check.name), 80), room, note)
+        )
     return _table(("Outcome", "Check", "Smallest margin", "Note"), rows, numeric=(2,))
 
 

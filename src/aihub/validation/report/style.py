@@ -35,10 +35,10 @@ nav ul{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;padding:0;margin
 .todo .where{display:flex;gap:10px;align-items:center;flex-wrap:wrap;font-size:13px;color:var(--soft)}
 .todo .said{font-weight:600;overflow-wrap:anywhere}
 .todo .next{margin-top:4px}.todo .next b{font-weight:650}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:12px;margin:0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,200px),1fr));gap:12px;margin:0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 16px;min-width:0}
-.tile .big{font-size:25px;font-weight:650;letter-spacing:-.02em;margin:2px 0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-.tile .under{font-size:13px;color:var(--soft);font-variant-numeric:tabular-nums}
+.tile dd{margin:0}.tile dt{display:flex;justify-content:space-between;gap:8px;align-items:center;flex-wrap:wrap}.tile .big{font-size:25px;font-weight:650;letter-spacing:-.02em;margin:2px 0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.tile .gauge{margin:0 6px 0 8px}.tile .under{font-size:13px;color:var(--soft);font-variant-numeric:tabular-nums}
 .badge{display:inline-flex;align-items:center;gap:5px;border-radius:999px;padding:1px 9px 1px 7px;font-size:12.5px;font-weight:650;white-space:nowrap;background:var(--note-bg);color:var(--note)}
 .badge.passed{background:var(--ok-bg);color:var(--ok)}.badge.failed,.badge.inconclusive{background:var(--bad-bg);color:var(--bad)}
 .badge.warning{background:var(--warn-bg);color:var(--warn)}
@@ -52,21 +52,21 @@ details.check[open]>summary::after{transform:rotate(225deg) translate(-3px,-3px)
 .reason{color:var(--soft);margin-bottom:12px;max-width:75ch}
 details.more{margin-top:10px}details.more>summary{cursor:pointer;color:var(--accent);font-size:14px;padding:4px 0}
 table{border-collapse:collapse;width:100%;font-size:14px}
-caption{text-align:left;color:var(--soft);font-size:13px;padding:0 0 6px}
+.unseen{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden;white-space:nowrap}caption{text-align:left;color:var(--soft);font-size:13px;padding:0 0 6px}
 th{font-weight:600;color:var(--soft);font-size:12.5px;text-align:left;padding:6px 10px;border-bottom:1px solid var(--line);vertical-align:bottom}
 td,tbody th{padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-tbody th{font-size:14px;color:var(--ink);min-width:7em}
+tbody th{font-size:14px;color:var(--ink);min-width:9em}
 tr:last-child>td,tr:last-child>th{border-bottom:0}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.num{overflow-wrap:normal}
 .say{color:var(--soft);min-width:12em}
-.gauge{width:74px;height:9px;margin-left:8px;vertical-align:0}
+.room{white-space:nowrap}.gauge{width:74px;height:9px;margin-left:8px;vertical-align:0}
 .gauge .base{fill:var(--line)}.gauge .good{fill:var(--ok)}.gauge .poor{fill:var(--bad)}.gauge .mid{stroke:var(--soft);stroke-width:1.5}
 .figures{display:grid;grid-template-columns:minmax(0,1fr);gap:14px;margin-top:16px}
 .figures.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr))}
-figure{border:1px solid var(--line);border-radius:10px;padding:12px 14px 8px;min-width:0;break-inside:avoid}
+figure{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px 8px;min-width:0;break-inside:avoid}
 figcaption{font-weight:600;font-size:14px;display:flex;flex-wrap:wrap;gap:2px 14px;align-items:baseline;margin-bottom:6px;overflow-wrap:anywhere}
-figcaption .keys{font-weight:400;font-size:12.5px;color:var(--soft);display:flex;gap:2px 12px;flex-wrap:wrap}
+figcaption .count,figcaption .keys{font-weight:400}figcaption .keys{font-size:12.5px;color:var(--soft);display:flex;gap:2px 12px;flex-wrap:wrap}
 figure .under{font-size:13px;color:var(--soft);margin-top:4px;overflow-wrap:anywhere}
 .chart{display:grid;grid-template-columns:52px minmax(0,1fr);column-gap:8px}
 svg.sheet{display:block;overflow:visible}
@@ -76,7 +76,7 @@ svg .start{text-anchor:start}svg .middle{text-anchor:middle}svg .end{text-anchor
 svg path,svg line{vector-effect:non-scaling-stroke}
 svg .grid{stroke:var(--line);stroke-width:1;fill:none}
 svg .line{fill:none;stroke-width:1.6;stroke-linejoin:round}
-svg .line.current,svg .line.l0{stroke:var(--accent)}svg .line.actual{stroke:var(--ink);stroke-width:1.3}
+svg .line.current,svg .line.l0{stroke:var(--accent)}svg .line.actual{stroke:var(--ink);stroke-width:2;opacity:.6}
 svg .line.l1{stroke:var(--l1);stroke-dasharray:6 3}svg .line.l2{stroke:var(--l2);stroke-dasharray:2 3}
 svg .line.l3{stroke:var(--l3);stroke-dasharray:8 3 2 3}svg .line.l4,svg .line.l5{stroke:var(--l4);stroke-dasharray:4 4}
 svg .line.zero{stroke:var(--soft);stroke-width:1.2}svg .line.limit{stroke:var(--bad);stroke-dasharray:5 4}
@@ -85,7 +85,7 @@ svg .line.spread{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacit
 svg .area.reference{fill:var(--ref-soft);stroke:var(--ref);stroke-width:1;stroke-dasharray:3 2}
 svg .area.current{fill:var(--accent-soft);stroke:var(--accent);stroke-width:1.3}
 svg .area.band{fill:var(--accent-soft);stroke:none}
-svg .dots{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacity:.5;fill:none}
+svg rect.area{stroke-width:0!important}svg .dots{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacity:.5;fill:none}
 svg .dot{fill:var(--accent);stroke:var(--card);stroke-width:1.5}
 .key{display:inline-flex;gap:5px;align-items:center}.key svg{width:20px;height:10px;flex:none}
 dl.facts2{display:grid;grid-template-columns:minmax(8em,max-content) minmax(0,1fr);gap:4px 18px;font-size:14px}

@@ -59,9 +59,8 @@ def legend(plot: Mapping[str, Any]) -> list[tuple[str, str]]:
         names = list(plot.get("lines", {}))[:MAX_LINES]
         keys = [(f"line {_role(i, name)}", name) for i, name in enumerate(names)]
         band = plot.get("band")
-        return keys + (
-            [("area band", str(band.get("name", "interval")))] if isinstance(band, Mapping) else []
-        )
+        shade = [("area band", str(band.get("name", "interval")))] if isinstance(band, Mapping) else []
+        return keys + shade if len(keys + shade) > 1 else []
     if kind in ("histogram", "categories"):
         return [("area reference", "reference"), ("area current", "current")]
     if kind == "interval" and plot.get("limit") is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
 from aihub.validation.report.mapping import checks_of
-from aihub.validation.report.wording import figure, mark, plain, sentence, title
+from aihub.validation.report.wording import NOT_ENOUGH, figure, mark, plain, sentence, title, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _section(name: str, lines: list[str]) -> Iterator[str]:
 
 def _check_lines(check: CheckResult) -> list[str]:
     write = _WRITERS.get(check.name, _finding_line)
-    bad = [f for f in check.findings if f.outcome is not Outcome.PASSED]
+    bad = list(check.failures)
     good = [f for f in check.findings if f.outcome is Outcome.PASSED]
     if len(check.findings) <= MAX_LINES:
         lines = [write(check, f) for f in check.findings]
@@ -80,7 +80,7 @@ def _check_lines(check: CheckResult) -> list[str]:
         lines += [write(check, f) for f in good[: max(room, 0)]]
         left = len(good) - max(room, 0)
         lines += [f"  … {left} more passed"] if left > 0 else []
-    return lines or [f"  {mark(check.outcome, check.severity)} {check.outcome}: {plain(check.reason)}"]
+    return lines or [f"  {mark(check.outcome, check.severity)} {words(check.outcome)}: {plain(check.reason)}"]
 
 
 def _metric_line(check: CheckResult, finding: Finding) -> str:
@@ -107,9 +107,9 @@ def _comparison_line(check: CheckResult, finding: Finding) -> str:
 def _finding_line(check: CheckResult, finding: Finding) -> str:
     line = f"  {mark(finding.outcome, check.severity)} {plain(finding.subject, 200)}: "
     if finding.observed is None:
-        return line + (plain(finding.message) or str(finding.outcome))
+        return line + (plain(finding.message) or words(finding.outcome))
     held = f" (limit {figure(finding.limit)})" if finding.limit is not None else ""
-    verdict = "" if finding.outcome in (Outcome.PASSED, Outcome.FAILED) else f" {finding.outcome}"
+    verdict = "" if finding.outcome in (Outcome.PASSED, Outcome.FAILED) else f" {words(finding.outcome)}"
     return f"{line}{figure(finding.observed)}{held}{verdict}"
 
 
@@ -119,7 +119,7 @@ def _drift_line(check: CheckResult, finding: Finding) -> str:
         return _finding_line(check, finding)
     verdict = "drift" if numbers.get("drift") else "no drift"
     if finding.outcome is Outcome.INCONCLUSIVE:
-        verdict = "not enough data"
+        verdict = NOT_ENOUGH
     return (
         f"  {mark(finding.outcome, check.severity)} {plain(finding.subject, 200)}: {verdict} "
         f"(p = {figure(numbers.get('p_value'))}, z = {figure(numbers.get('z_score'))})"

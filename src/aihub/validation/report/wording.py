@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
@@ -72,6 +73,22 @@ def figure(value: object) -> str:
     return plain(value)
 
 
+def brief(value: object) -> str:
+    """Return a number as a person reads it: no digit that does not matter, thousands apart.
+
+    >>> brief(38.5), brief(0.98123), brief(1234567.8), brief(4711.25), brief(96.4004), brief("a")
+    ('38.5', '0.9812', '1,234,568', '4,711.3', '96.4', 'a')
+    """
+    if isinstance(value, bool) or not isinstance(value, float) or not math.isfinite(value):
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else figure(value)
+    size = abs(value)
+    for least, decimals in ((1e12, None), (1e6, 0), (1e3, 1), (1.0, 3)):
+        if size >= least:
+            text = f"{value:.4e}" if decimals is None else f"{value:,.{decimals}f}"
+            return text.rstrip("0").rstrip(".") if decimals else text
+    return f"{value:.4g}"
+
+
 def title(name: str) -> str:
     """Return the section title of the check called `name`."""
     return TITLES.get(name, plain(name).replace("_", " ").upper())
@@ -132,11 +149,28 @@ def stops(check: CheckResult) -> bool:
     return not check.lets_through
 
 
+NOT_ENOUGH = "not enough data"
+
+
+def words(state: str) -> str:
+    """Return a state as people read it."""
+    return NOT_ENOUGH if state == Outcome.INCONCLUSIVE else str(state)
+
+
+def state_of(check: CheckResult, finding: Finding) -> str:
+    """Return the state of one finding: where its check stops nothing, failing reads ``warning`` or ``noted``."""
+    return (
+        state(replace(check, outcome=finding.outcome))
+        if finding.outcome is Outcome.FAILED
+        else str(finding.outcome)
+    )
+
+
 def state(check: CheckResult) -> str:
     """Return the check's state in one word, as all forms print it.
 
-    A check at severity warn or info that did not pass reads ``warning`` or ``noted``: it stops nothing.
+    A check at severity warn or info that failed reads ``warning`` or ``noted``: it stops nothing.
     """
-    if check.outcome in (Outcome.PASSED, Outcome.SKIPPED) or check.severity is Severity.FAIL:
+    if check.outcome is not Outcome.FAILED or check.severity is Severity.FAIL:
         return str(check.outcome)
     return "warning" if check.severity is Severity.WARN else "noted"
