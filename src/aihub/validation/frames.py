@@ -2,39 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+import narwhals.stable.v1 as nw
+import numpy as np
 
-    import numpy as np
+from aihub.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray
 
 
-def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, NDArray[Any]]:
-    """Columns of `table` by name, converted when first asked for.
+class Columns(Mapping[str, "NDArray[Any]"]):
+    """Columns of a table by name, converted when asked for and not kept.
 
-    Numbers and booleans are float64 (missing is NaN; float64 without nulls is not copied), time stamps
-    ``datetime64[us]`` in UTC, everything else an object array with None for missing.
+    Not keeping them is what lets a gate look at a table that fills half the memory.
     """
-    raise NotImplementedError
+
+    def __init__(self, names: Sequence[str], column: Callable[[str], Any]) -> None:
+        self._names = dict.fromkeys(names)
+        self._column = column
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return array(self._column(name), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def native(self, name: str) -> Any:
+        """Return the column as its own library holds it."""
+        return self._column(name)
+
+
+def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, NDArray[Any]]:
+    """Columns of `table` by name, converted when asked for.
+
+    Numbers, booleans and durations (seconds) are float64 (missing is NaN; float64 without nulls is not copied), time
+    stamps ``datetime64[us]`` in UTC, everything else an object array with None for missing.
+
+    Parameters
+    ----------
+    table
+        pandas or polars data frame, Arrow table, or a mapping of name to array.
+    only
+        Names to keep, in this order; None keeps all.
+
+    Raises
+    ------
+    DataError
+        Not a table, two columns share a name, or a name in `only` is missing.
+
+    Examples
+    --------
+    >>> columns({"load": [1, 2, None]})["load"]
+    array([ 1.,  2., nan])
+    """
+    frame = _frame(table)
+    names = column_names(table)
+    for name in only or ():
+        if name not in names:
+            raise DataError(
+                f"the table has no such column.{did_you_mean(name, names)} Check the name or add the column.",
+                column=name,
+            )
+    return Columns(tuple(only) if only is not None else names, frame.__getitem__)
 
 
 def column_names(table: Any) -> tuple[str, ...]:
-    """Names of the columns, in order."""
-    raise NotImplementedError
+    """Names of the columns, in order, as text.
+
+    Raises
+    ------
+    DataError
+        Not a table, or two columns share a name.
+    """
+    frame = _frame(table)
+    names = tuple(frame) if isinstance(frame, Mapping) else tuple(frame.columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"the column name {name!r} is no text; rename the columns of the table")
+    return names
 
 
 def n_rows(table: Any) -> int:
     """Rows of `table`."""
-    raise NotImplementedError
+    frame = _frame(table)
+    if isinstance(frame, Mapping):
+        return max((len(column) for column in frame.values()), default=0)
+    return int(frame.shape[0])
 
 
 def select(table: Any, names: Sequence[str]) -> Any:
-    """Return `table` with just the columns `names`, in that order, in its own library."""
-    raise NotImplementedError
+    """Return `table` with just the columns `names`, in that order, in its own library.
+
+    Raises
+    ------
+    DataError
+        A name is missing; the message offers the nearest one.
+    """
+    frame = _frame(table)
+    known = column_names(table)
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"the model needs this column and the table does not have it.{did_you_mean(name, known)} Add it, or "
+                f"validate a model that was trained without it.",
+                column=name,
+            )
+    if isinstance(frame, Mapping):
+        return {name: frame[name] for name in names}
+    return frame.select(list(names)).to_native()
+
+
+def _frame(table: Any) -> Any:
+    """Narwhals frame, or the mapping itself."""
+    if isinstance(table, nw.DataFrame):
+        return table
+    if isinstance(table, Mapping):
+        lengths = {len(column) for column in table.values()}
+        if len(lengths) > 1:
+            raise DataError(
+                f"the columns have different lengths {sorted(lengths)}; give one value per row in each"
+            )
+        return table
+    try:
+        frame = nw.from_native(table, pass_through=True)
+    except Exception as error:
+        # narwhals refuses with its own and with the library's errors, such as for two columns of one name
+        raise DataError(f"the table cannot be used: {error}. Rename columns that share a name.") from error
+    if isinstance(frame, nw.LazyFrame):
+        return frame.collect()
+    if not isinstance(frame, nw.DataFrame):
+        raise DataError(
+            f"{type(table).__name__} is no table; give a pandas or polars data frame, an Arrow table or a mapping of arrays"
+        )
+    return frame
+
+
+def array(values: Any, name: str = "values") -> NDArray[Any]:
+    """One column as numpy: float64, ``datetime64[us]`` or object; see `columns`."""
+    if not isinstance(values, nw.Series):
+        values = nw.from_native(values, series_only=True, pass_through=True)
+    if isinstance(values, nw.Series):
+        dtype = values.dtype
+        if dtype.is_numeric() or dtype == nw.Boolean:
+            return _floats_of_series(values)
+        if isinstance(dtype, nw.Datetime):
+            return timestamps_utc(values, name)
+        if isinstance(dtype, nw.Duration):
+            return _numpy_column(values.to_numpy())
+        is_text = dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum)
+        return _objects(values.to_list()) if is_text else _from_list(values.to_list())
+    return _numpy_column(np.asarray(values) if hasattr(values, "dtype") else _from_list(values))
 
 
 def floats(values: Any, name: str = "values") -> FloatArray:
@@ -44,10 +176,126 @@ def floats(values: Any, name: str = "values") -> FloatArray:
     ------
     DataError
         Not one-dimensional or not numeric.
+
+    Examples
+    --------
+    >>> floats([1, None, True]).tolist()
+    [1.0, nan, 1.0]
     """
-    raise NotImplementedError
+    if not isinstance(values, nw.Series | np.ndarray) and np.ndim(getattr(values, "values", 0)) > 1:
+        values = np.asarray(values)
+    found = array(values, name)
+    if found.ndim == 2 and 1 in found.shape:  # noqa: PLR2004 - many libraries predict a matrix of one column
+        found = found.reshape(-1)
+    if found.ndim != 1:
+        raise DataError(f"an array of shape {found.shape} is no column; give one number per row", column=name)
+    if found.dtype != np.float64:
+        found = _numbers_among(found, name)
+    return found
 
 
 def timestamps_utc(values: Any, name: str = "timestamp") -> NDArray[np.datetime64]:
-    """Any array or series of time stamps (naive means UTC) as ``datetime64[us]``."""
-    raise NotImplementedError
+    """Any array or series of time stamps (naive means UTC; text in ISO 8601) as ``datetime64[us]``.
+
+    Raises
+    ------
+    DataError
+        Not time stamps.
+    """
+    if not isinstance(values, nw.Series):
+        values = nw.from_native(values, series_only=True, pass_through=True)
+    if isinstance(values, nw.Series):
+        if isinstance(values.dtype, nw.Datetime):
+            if values.dtype.time_zone is not None:
+                values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            return np.asarray(values.to_numpy()).astype("datetime64[us]")
+        values = values.to_list()
+    try:
+        if hasattr(values, "dtype") and np.issubdtype(values.dtype, np.datetime64):
+            return np.asarray(values).astype("datetime64[us]")
+        return np.array([_instant(v) for v in values], dtype="datetime64[us]")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"not a time stamp: {error}. Give dates or ISO 8601 text.", column=name) from error
+
+
+def _instant(value: Any) -> Any:
+    from datetime import UTC, date, datetime  # noqa: PLC0415 - only for text and objects
+
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if value is None or isinstance(value, date | np.datetime64) or value != value:  # noqa: PLR0124 - NaN
+        return "NaT" if value is None or value != value else value  # noqa: PLR0124
+    raise TypeError(f"{value!r} of type {type(value).__name__}")
+
+
+def _floats_of_series(series: nw.Series[Any]) -> FloatArray:
+    """Numbers of a series; the buffer itself where it is float64 without nulls."""
+    if series.dtype != nw.Float64:
+        series = series.cast(nw.Float64)
+    values = np.asarray(series.to_numpy())
+    return values if values.dtype == np.float64 else values.astype(np.float64)
+
+
+def _from_list(values: Any) -> NDArray[Any]:
+    """Array of a list: float64 where every entry is a number or missing, else objects."""
+    items = list(values)
+    if all(v is None or isinstance(v, int | float | np.number | np.bool_) for v in items):
+        return np.array([np.nan if v is None else v for v in items], dtype=np.float64)
+    return _objects(items)
+
+
+def _objects(items: Sequence[Any]) -> NDArray[Any]:
+    result = np.empty(len(items), dtype=object)
+    result[:] = [None if _is_missing(v) else v for v in items]
+    return result
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether `value` is None, NaN, NaT or pandas' NA."""
+    if value is None or isinstance(value, str):
+        return value is None
+    try:
+        return bool(value != value)  # noqa: PLR0124 - the test for NaN that works for every type
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def _numpy_column(values: NDArray[Any]) -> NDArray[Any]:
+    """Normalise the dtype of a numpy array."""
+    kind = values.dtype.kind
+    if kind in "fiub":
+        return values if values.dtype == np.float64 else values.astype(np.float64)
+    if kind == "M":
+        return values.astype("datetime64[us]")
+    if kind == "m":
+        seconds = values.astype("timedelta64[us]").astype(np.float64) / 1e6
+        return np.where(np.isnat(values), np.nan, seconds)
+    if kind in "US":
+        return values.astype(object)
+    if kind == "O" and values.ndim == 1:
+        return _from_list(values)
+    return values
+
+
+def _numbers_among(found: NDArray[Any], name: str) -> FloatArray:
+    """Objects as float64 where each one is a number or missing (such as decimals).
+
+    Raises
+    ------
+    DataError
+        The first entry that is no number, with its row.
+    """
+    if found.dtype == object:
+        for row, value in enumerate(found, start=1):
+            if isinstance(value, str) or not hasattr(value, "__float__"):
+                if value is None:
+                    continue
+                raise DataError(
+                    f"{value!r} is no number; convert the column to numbers", column=name, row=row
+                )
+        return np.array([np.nan if v is None else float(v) for v in found], dtype=np.float64)
+    raise DataError(
+        f"values of type {found.dtype} are no numbers; convert the column to numbers", column=name
+    )

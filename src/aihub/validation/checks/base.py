@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aihub.types import ModelType, Severity
+from aihub.validation.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray, Predictor
-    from aihub.validation.profile import Profile
     from aihub.validation.results import CheckResult
 
 
@@ -76,6 +77,11 @@ class Subject:
     def n(self) -> int:
         """Rows validated."""
         return len(self.y_pred)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Profile of the features, computed once for all checks that compare with `training_profile`."""
+        return Profile.of(self.features, like=self.training_profile)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aihub.validation.profile.counting import HistogramBuilder
+from aihub.validation.profile.histogram import FloatHistogram
+
 if TYPE_CHECKING:
     from aihub.types import FloatArray
-    from aihub.validation.profile.histogram import FloatHistogram
+
+_BATCH = 131_072  # values whose bin numbers are counted at once
+_CHUNK = 16_384  # values whose moments are computed while they are in the first cache
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations of finite values, with their extremes.
+
+    `merge` is the parallel update of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+    Sample Variances" (Stanford CS-79-773, 1979). Values so large that their square overflows give an infinite `m2`.
+    """
+
+    n: int = 0
+    mean: float = math.nan
+    m2: float = 0.0
+    minimum: float = math.nan
+    maximum: float = math.nan
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Moments:
+        """Moments of finite `values`, shape (n,)."""
+        if values.size == 0:
+            return cls()
+        n, low, high = values.size, float(values.min()), float(values.max())
+        if not math.isfinite(total := float(values.sum())):
+            mean = float((values / n).sum())
+        else:
+            mean = total / n
+        mean = min(max(mean, low), high)  # rounding must not push the mean of a constant beside it
+        deviation = values - mean
+        m2 = float(np.dot(deviation, deviation))
+        return cls(n, mean, m2 if m2 == m2 else math.inf, low, high)  # noqa: PLR0124 - NaN is the only such number
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both samples."""
+        if not self.n or not other.n:
+            return self if self.n else other
+        n = self.n + other.n
+        if self.mean == other.mean:
+            mean, between = self.mean, 0.0
+        else:
+            # symmetric in the two, so that merging is commutative to the last bit
+            mean = self.mean * (self.n / n) + other.mean * (other.n / n)
+            between = (other.mean - self.mean) ** 2 if abs(other.mean - self.mean) < 1e150 else math.inf  # noqa: PLR2004
+            between *= self.n * other.n / n
+        low, high = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
+        return Moments(n, min(max(mean, low), high), self.m2 + other.m2 + between, low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +75,8 @@ class NumericSummary:
         NaN or null.
     positive_infinite, negative_infinite
         Infinite values; they are in no moment and no bin.
-    minimum, maximum, mean
-        Of the finite values; NaN where there are none.
-    m2
-        Sum of squared deviations from the mean.
+    moments
+        Of the finite values.
     histogram
         Counts of the finite values.
     kind
@@ -38,26 +87,45 @@ class NumericSummary:
     missing: int
     positive_infinite: int
     negative_infinite: int
-    minimum: float
-    maximum: float
-    mean: float
-    m2: float
+    moments: Moments
     histogram: FloatHistogram
     kind: str = "number"
 
     @classmethod
-    def of(cls, values: FloatArray, *, like: NumericSummary | None = None, kind: str = "number") -> NumericSummary:
-        """Summarise float64 `values` of shape (n,) in one pass."""
-        raise NotImplementedError
+    def of(cls, values: FloatArray, *, kind: str = "number") -> NumericSummary:
+        """Summarise float64 `values` of shape (n,) in one pass over memory.
+
+        Examples
+        --------
+        >>> s = NumericSummary.of(np.array([1.0, 2.0, 3.0, np.nan]))
+        >>> s.n, s.missing, s.mean, s.std
+        (3, 1, 2.0, 1.0)
+        """
+        builder = NumericBuilder(kind)
+        builder.add(values)
+        return builder.finish()
 
     def merge(self, other: NumericSummary) -> NumericSummary:
-        """Summary of both columns (moments by Chan, Golub and LeVeque 1979)."""
-        raise NotImplementedError
+        """Summary of both columns: counts exact, moments to rounding, quantiles within the histogram's bins."""
+        return NumericSummary(
+            self.rows + other.rows,
+            self.missing + other.missing,
+            self.positive_infinite + other.positive_infinite,
+            self.negative_infinite + other.negative_infinite,
+            self.moments.merge(other.moments),
+            self.histogram.merge(other.histogram),
+            self.kind,
+        )
+
+    @classmethod
+    def absent(cls, rows: int, kind: str = "number") -> NumericSummary:
+        """Summary of a column that a table of `rows` rows does not have."""
+        return cls(rows, rows, 0, 0, Moments(), FloatHistogram.empty(), kind)
 
     @property
     def n(self) -> int:
         """Finite values."""
-        return self.rows - self.missing - self.non_finite
+        return self.moments.n
 
     @property
     def non_finite(self) -> int:
@@ -65,15 +133,88 @@ class NumericSummary:
         return self.positive_infinite + self.negative_infinite
 
     @property
+    def minimum(self) -> float:
+        """Smallest finite value; NaN where there is none."""
+        return self.moments.minimum
+
+    @property
+    def maximum(self) -> float:
+        """Largest finite value; NaN where there is none."""
+        return self.moments.maximum
+
+    @property
+    def mean(self) -> float:
+        """Mean of the finite values; NaN where there is none."""
+        return self.moments.mean
+
+    @property
     def variance(self) -> float:
         """Sample variance (n - 1); NaN below two values."""
-        return self.m2 / (self.n - 1) if self.n > 1 else float("nan")
+        return self.moments.m2 / (self.n - 1) if self.n > 1 else math.nan
 
     @property
     def std(self) -> float:
         """Sample standard deviation; NaN below two values."""
-        return float(np.sqrt(self.variance))
+        return math.sqrt(self.variance)
 
     def quantile(self, q: FloatArray | float) -> FloatArray:
-        """Values at ranks `q`; NaN where there are no finite values."""
-        return self.histogram.quantile(q)
+        """Values at ranks `q` in [0, 1], inside the extremes; NaN where there are no finite values."""
+        found = self.histogram.quantile(q)
+        return np.clip(found, self.minimum, self.maximum) if self.n else found
+
+
+class NumericBuilder:
+    """Summarises a column that comes in batches."""
+
+    def __init__(self, kind: str = "number") -> None:
+        self._kind = kind
+        self._rows = self._missing = self._positive = self._negative = 0
+        self._moments = Moments()
+        self._histogram = HistogramBuilder()
+
+    def add(self, values: FloatArray) -> None:
+        """Add float64 `values`, shape (n,)."""
+        self._rows += values.size
+        for start in range(0, values.size, _BATCH):
+            batch = np.ascontiguousarray(values[start : start + _BATCH], dtype=np.float64)
+            moments = _moments(batch)
+            if moments is None:
+                batch = self._finite(batch)
+                moments = _moments(batch) or Moments.of(batch)
+            self._moments = self._moments.merge(moments)
+            if batch.size:
+                self._histogram.add(batch)
+
+    def _finite(self, batch: FloatArray) -> FloatArray:
+        """Count and drop what is not finite."""
+        finite = np.isfinite(batch)
+        rest = batch[~finite]
+        missing = int(np.count_nonzero(np.isnan(rest)))
+        positive = int(np.count_nonzero(rest > 0))
+        self._missing += missing
+        self._positive += positive
+        self._negative += rest.size - missing - positive
+        return batch[finite]
+
+    def finish(self) -> NumericSummary:
+        """Summary of everything that was added."""
+        return NumericSummary(
+            self._rows,
+            self._missing,
+            self._positive,
+            self._negative,
+            self._moments,
+            self._histogram.finish(),
+            self._kind,
+        )
+
+
+def _moments(batch: FloatArray) -> Moments | None:
+    """Moments of a batch, chunk by chunk in the first cache; None where a sum is not finite."""
+    moments = Moments()
+    for start in range(0, batch.size, _CHUNK):
+        chunk = batch[start : start + _CHUNK]
+        if not math.isfinite(float(chunk.sum())):
+            return None
+        moments = moments.merge(Moments.of(chunk))
+    return moments

@@ -1,0 +1,235 @@
+"""Put together what a gate judges, from a model, a table and whatever it is compared with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aihub.errors import DataError, ValidationError, did_you_mean
+from aihub.types import ModelType
+from aihub.validation.checks.base import Subject
+from aihub.validation.frames import Columns, column_names, columns, floats, n_rows, timestamps_utc
+from aihub.validation.prediction import answers, config_of, load, needed_columns
+from aihub.validation.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from aihub.types import FloatArray, Predictor
+
+
+@dataclass(frozen=True)
+class Built:
+    """A subject with the name of its model and facts for the report."""
+
+    subject: Subject
+    name: str
+    context: Mapping[str, Any]
+
+
+def subject_of(
+    model_type: ModelType,
+    model: Any,
+    data: Any,
+    target: str | None,
+    *,
+    loader: Callable[..., Predictor] | None,
+    champion: Any,
+    training_profile: Any,
+    reference: Any,
+    timestamps: str | None,
+    series: str | None,
+    season_steps: int | None,
+    trust: bool,
+    seed: int,
+    baseline_metrics: Mapping[str, float] | None,
+    training_stats: Mapping[str, Mapping[str, float]] | None,
+) -> Built:
+    """Load the model, let it predict, and gather everything that checks look at.
+
+    Raises
+    ------
+    ValidationError
+        The model, or the champion, cannot be loaded or cannot predict.
+    DataError
+        The table cannot be used, is empty, or lacks a column that was named.
+    """
+    table = read(data)
+    names = column_names(table)
+    _require(table, names, target=target, timestamps=timestamps, series=series)
+    predictor = load(model, loader=loader, trust=trust)
+    config = config_of(predictor)
+    is_anomaly = model_type is ModelType.ANOMALY
+    answer = answers(predictor, table, target=target, is_anomaly=is_anomaly)
+    time_column, series_column = _roles(config, names, timestamps, series)
+    all_columns = columns(table)
+    stamps = None if time_column is None else timestamps_utc(all_columns[time_column], time_column)
+    ids = None if series_column is None else all_columns[series_column]
+    champion_pred = None
+    if champion is not None:
+        champion_pred = _champion(champion, table, target, loader=loader, is_anomaly=is_anomaly, trust=trust)
+    horizon = config.get("horizon")
+    subject = Subject(
+        model_type=model_type,
+        features=_features(table, predictor, names, {target, time_column, series_column}),
+        y_pred=answer.y_pred,
+        y_true=None if target is None else floats(all_columns[target], target),
+        score=answer.score,
+        interval=answer.interval,
+        timestamps=stamps,
+        series=ids,
+        baseline_metrics=baseline_metrics,
+        champion_pred=champion_pred,
+        training_stats=training_stats,
+        training_profile=_profile(training_profile, predictor),
+        reference=None if reference is None else columns(read(reference)),
+        feature_importance=_importance(predictor),
+        predictor=predictor,
+        artifact_size_bytes=_size(model),
+        time_zone=str(config.get("time_zone") or "UTC"),
+        horizon_steps=horizon if isinstance(horizon, int) else None,
+        season_steps=season_steps or _season(stamps, horizon),
+        seed=seed,
+    )
+    context = {
+        "target": target,
+        "timestamps": time_column,
+        "series": series_column,
+        "has_champion": champion_pred is not None,
+        "trust": trust,
+    }
+    return Built(subject, _name(model), context)
+
+
+def read(data: Any) -> Any:
+    """Return a table; reads it where `data` is the path of a CSV or Parquet file.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
+    if not isinstance(data, str | os.PathLike):
+        return data
+    import polars as pl  # noqa: PLC0415 - only for files
+
+    path = Path(data)
+    try:
+        if path.suffix in {".parquet", ".pq"}:
+            return pl.read_parquet(path)
+        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=10_000)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"cannot be read: {error}. Give a CSV or Parquet file.", file=str(path)) from error
+
+
+def _require(table: Any, names: tuple[str, ...], **roles: str | None) -> None:
+    for role, name in roles.items():
+        if name is not None and name not in names:
+            raise DataError(
+                f"the validation data has no such column, which was named as {role}.{did_you_mean(name, names)}",
+                column=name,
+            )
+    if not n_rows(table):
+        raise DataError("the validation data has no rows; a model is validated on at least one")
+
+
+def _roles(
+    config: Mapping[str, Any], names: tuple[str, ...], timestamps: str | None, series: str | None
+) -> tuple[str | None, str | None]:
+    """Columns of time stamps and series ids: as said, else as the model's configuration names them."""
+    time_column = timestamps or config.get("timestamp")
+    series_column = series or config.get("series_id")
+    return (
+        time_column if time_column in names else None,
+        series_column if series_column in names else None,
+    )
+
+
+def _features(table: Any, predictor: Predictor, names: tuple[str, ...], others: set[str | None]) -> Columns:
+    chosen = [name for name in needed_columns(predictor, table, None) if name in names and name not in others]
+    found = columns(table, only=chosen)
+    if not isinstance(found, Columns):
+        raise TypeError(type(found).__name__)
+    return found
+
+
+def _champion(
+    champion: Any, table: Any, target: str | None, *, loader: Any, is_anomaly: bool, trust: bool
+) -> FloatArray:
+    """Predictions of the champion: given, or asked for."""
+    if not isinstance(champion, str | os.PathLike) and not callable(getattr(champion, "predict", None)):
+        found = floats(champion, "champion")
+        if len(found) != n_rows(table):
+            raise DataError(f"{len(found)} champion predictions for {n_rows(table)} rows; give one per row")
+        return found
+    try:
+        predictor = load(champion, loader=loader, trust=trust)
+        return answers(predictor, table, target=target, is_anomaly=is_anomaly, with_interval=False).y_pred
+    except ValidationError as error:
+        raise ValidationError(
+            f"{error} (this is the champion; validate without it to judge the model alone)"
+        ) from error
+
+
+def _profile(given: Any, predictor: Any) -> Profile | None:
+    if given is None:
+        given = getattr(predictor, "training_profile", None)
+    if given is None or isinstance(given, Profile):
+        return given
+    if isinstance(given, bytes):
+        return Profile.from_bytes(given)
+    path = Path(given)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"the profile cannot be read: {error}. Give a file that `aihub profile` wrote.", file=str(path)
+        ) from error
+    return Profile.from_bytes(data)
+
+
+def _importance(predictor: Any) -> dict[str, float] | None:
+    """Shares of gain per feature, where the model knows them."""
+    found = getattr(predictor, "feature_importance", None)
+    if callable(found):
+        try:
+            found = found()
+        except TypeError:  # LightGBM's own booster has a method of this name with another meaning
+            return None
+    if not hasattr(found, "items"):
+        return None
+    gains = {str(name): float(gain) for name, gain in found.items()}
+    total = sum(gains.values())
+    return {name: gain / total for name, gain in gains.items()} if total > 0 else None
+
+
+def _size(model: Any) -> int | None:
+    if not isinstance(model, str | os.PathLike):
+        return None
+    path = Path(model)
+    return path.stat().st_size if path.is_file() else None
+
+
+def _season(stamps: NDArray[np.datetime64] | None, horizon: Any) -> int | None:
+    """Steps of whole days that are at least as long as the horizon; None where the step is not known."""
+    if stamps is None:
+        return None
+    known = np.unique(stamps[~np.isnat(stamps)])
+    if known.size < 2:  # noqa: PLR2004 - one time stamp has no step
+        return None
+    step = np.median(np.diff(known).astype(np.int64))
+    day = round(86_400_000_000 / step)
+    if day < 1:
+        return 1
+    steps = horizon if isinstance(horizon, int) and horizon > 0 else day
+    return day * -(-steps // day)
+
+
+def _name(model: Any) -> str:
+    return os.fspath(model) if isinstance(model, str | os.PathLike) else type(model).__name__
