@@ -76,12 +76,18 @@ def _default_loader() -> Callable[..., Predictor]:
 
 
 def answers(
-    predictor: Predictor, table: Any, *, target: str | None, is_anomaly: bool, with_interval: bool = True
+    predictor: Predictor,
+    table: Any,
+    *,
+    target: str | None,
+    is_anomaly: bool,
+    with_interval: bool = True,
+    history: Any = None,
 ) -> Answers:
     """Let `predictor` predict every row of `table`.
 
     It gets the columns it names, in its order; one that names none gets every column but the target. One that takes
-    `history` gets the whole table as history (see `aihub.types.HistoryPredictor`: this leaks nothing).
+    `history` gets the one given, or the whole table (see `aihub.types.HistoryPredictor`: this leaks nothing).
 
     Raises
     ------
@@ -92,13 +98,13 @@ def answers(
     rows = n_rows(table)
     try:
         data = select(table, needed_columns(predictor, table, target))
-        history = {"history": table} if _takes_history(predictor.predict) else {}
-        y_pred = _numbers(predictor.predict(data, **history), rows, "predictions")
+        past = {"history": table if history is None else history} if _takes_history(predictor.predict) else {}
+        y_pred = _numbers(predictor.predict(data, **past), rows, "predictions")
         score = interval = None
         if is_anomaly:
-            score = _score(predictor, data, history, y_pred, rows)
+            score = _score(predictor, data, past, y_pred, rows)
         elif with_interval and callable(getattr(predictor, "predict_interval", None)):
-            interval = _interval(predictor, data, history, rows)
+            interval = _interval(predictor, data, past, rows)
     except Exception as error:
         # models are anybody's code; the caller needs one kind of error
         raise ValidationError(f"Failed to generate predictions: {_said(error)}") from error

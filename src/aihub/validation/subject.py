@@ -43,6 +43,7 @@ def subject_of(
     champion: Any,
     training_profile: Any,
     reference: Any,
+    history: Any,
     timestamps: str | None,
     series: str | None,
     season_steps: int | None,
@@ -66,14 +67,16 @@ def subject_of(
     predictor = load(model, loader=loader, trust=trust)
     config = config_of(predictor)
     is_anomaly = model_type is ModelType.ANOMALY
-    answer = answers(predictor, table, target=target, is_anomaly=is_anomaly)
+    answer = answers(predictor, table, target=target, is_anomaly=is_anomaly, history=history)
     time_column, series_column = _roles(config, names, timestamps, series)
     all_columns = columns(table)
     stamps = None if time_column is None else timestamps_utc(all_columns[time_column], time_column)
     ids = None if series_column is None else all_columns[series_column]
     champion_pred = None
     if champion is not None:
-        champion_pred = _champion(champion, table, target, loader=loader, is_anomaly=is_anomaly, trust=trust)
+        champion_pred = _champion(
+            champion, table, target, loader=loader, is_anomaly=is_anomaly, trust=trust, history=history
+        )
     horizon = config.get("horizon")
     subject = Subject(
         model_type=model_type,
@@ -160,7 +163,7 @@ def _features(table: Any, predictor: Predictor, names: tuple[str, ...], others: 
 
 
 def _champion(
-    champion: Any, table: Any, target: str | None, *, loader: Any, is_anomaly: bool, trust: bool
+    champion: Any, table: Any, target: str | None, *, loader: Any, is_anomaly: bool, trust: bool, history: Any
 ) -> FloatArray:
     """Predictions of the champion: given, or asked for."""
     if not isinstance(champion, str | os.PathLike) and not callable(getattr(champion, "predict", None)):
@@ -170,7 +173,9 @@ def _champion(
         return found
     try:
         predictor = load(champion, loader=loader, trust=trust)
-        return answers(predictor, table, target=target, is_anomaly=is_anomaly, with_interval=False).y_pred
+        return answers(
+            predictor, table, target=target, is_anomaly=is_anomaly, with_interval=False, history=history
+        ).y_pred
     except ValidationError as error:
         raise ValidationError(
             f"{error} (this is the champion; validate without it to judge the model alone)"

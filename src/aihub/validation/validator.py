@@ -84,6 +84,7 @@ class ModelValidator:
         champion: Any = None,
         training_profile: Profile | bytes | str | PathLike[str] | None = None,
         reference: Any = None,
+        history: Any = None,
         timestamps: str | None = None,
         series: str | None = None,
         season_steps: int | None = None,
@@ -112,6 +113,8 @@ class ModelValidator:
             Profile of the training data, its bytes or its path; default what the model carries.
         reference
             Table of reference rows, where they are at hand.
+        history
+            Table with the target's past, for models that look at it; default is the validation data itself.
         timestamps, series
             Column of time stamps, and of series ids; default what the model's configuration names.
         season_steps
@@ -143,6 +146,7 @@ class ModelValidator:
             champion=champion,
             training_profile=training_profile,
             reference=reference,
+            history=history,
             timestamps=timestamps,
             series=series,
             season_steps=season_steps,
