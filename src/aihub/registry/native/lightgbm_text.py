@@ -34,7 +34,26 @@ _INFO = re.compile(rf"none|\[{_FLOAT_1}:{_FLOAT_1}\]|-?[0-9]{{1,10}}(?::-?[0-9]{
 _OBJECTIVE = re.compile(rf"([a-z_0-9]{{1,40}})((?: (?:[a-z_]{{1,40}}:{_FLOAT_1}|sqrt))*)", re.ASCII)
 
 OBJECTIVES = frozenset(
-    ["regression", "regression_l1", "huber", "fair", "poisson", "quantile", "mape", "gamma", "tweedie", "binary", "multiclass", "multiclassova", "cross_entropy", "cross_entropy_lambda", "lambdarank", "rank_xendcg", "custom", "none"]
+    [
+        "regression",
+        "regression_l1",
+        "huber",
+        "fair",
+        "poisson",
+        "quantile",
+        "mape",
+        "gamma",
+        "tweedie",
+        "binary",
+        "multiclass",
+        "multiclassova",
+        "cross_entropy",
+        "cross_entropy_lambda",
+        "lambdarank",
+        "rank_xendcg",
+        "custom",
+        "none",
+    ]
 )
 _HEADER = (
     "version",
@@ -245,8 +264,8 @@ def _tree(index: int, block: str, features: int) -> str:
         integer, per = _TREE[name]
         if per == "any":
             # The library writes two spaces around leaves without features.
-            fields[name] = text = " ".join(text.split())
-        values[name] = numbers = _numbers(where + name, text, integer=integer)
+            fields[name] = " ".join(text.split())
+        values[name] = numbers = _numbers(where + name, fields[name], integer=integer)
         # A tree of one leaf leaves its weight and count empty.
         is_bare = leaves == 1 and name not in _NEEDED and not len(numbers)
         if per != "any" and len(numbers) != counts[per] and not is_bare:

@@ -15,6 +15,8 @@ import numpy as np
 from aihub.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from numpy.typing import NDArray
 
 MAX_DEPTH = 32
@@ -133,40 +135,39 @@ def _write(value: Any, parts: list[bytes]) -> None:
             parts.append(b"}")
         case np.ndarray():
             code = _CODES[value.dtype.str[1:]]
-            parts += [
-                b"[$",
-                code,
-                b"#",
-                b"L",
-                struct.pack(">q", len(value)),
-                value.astype(_DTYPES[code]).tobytes(),
-            ]
+            parts += [b"[$", code, b"#", _length(value), value.astype(_DTYPES[code]).tobytes()]
         case list():
-            parts += [b"[#", b"L", struct.pack(">q", len(value))]
+            parts += [b"[#", _length(value)]
             for item in value:
                 _write(item, parts)
-        case bool():
-            parts.append(b"T" if value else b"F")
-        case None:
-            parts.append(b"Z")
         case str():
             parts.append(b"S")
             _write_text(value, parts)
-        case int():
-            parts += _whole(value)
-        case float():
-            parts += (
-                [b"D", struct.pack(">d", value)]
-                if value != np.float32(value)
-                else [b"d", struct.pack(">f", value)]
-            )
         case _:
-            raise TypeError(f"cannot write {type(value).__name__}")
+            parts += _scalar(value)
+
+
+def _length(value: Sized) -> bytes:
+    return b"L" + struct.pack(">q", len(value))
+
+
+def _scalar(value: bool | float | None) -> list[bytes]:
+    match value:
+        case None:
+            return [b"Z"]
+        case bool():
+            return [b"T" if value else b"F"]
+        case int():
+            return _whole(value)
+        case float() if value == np.float32(value):
+            return [b"d", struct.pack(">f", value)]
+        case _:
+            return [b"D", struct.pack(">d", value)]
 
 
 def _write_text(text: str, parts: list[bytes]) -> None:
     raw = text.encode()
-    parts += [b"L", struct.pack(">q", len(raw)), raw]
+    parts += [_length(raw), raw]
 
 
 def _whole(value: int) -> list[bytes]:

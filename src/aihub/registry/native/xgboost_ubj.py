@@ -30,7 +30,28 @@ _NUMBERS = re.compile(rf"{_NUMBER_1}|\[{_NUMBER_1}(?:,{_NUMBER_1})*\]", re.ASCII
 _PARAMETER = re.compile(r"[\w.+\-\[\], :]{0,4096}", re.ASCII)
 _TYPES = {"float", "int", "i", "q", "c", "indicator"}
 OBJECTIVES = frozenset(
-    ["reg:squarederror", "reg:squaredlogerror", "reg:logistic", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "reg:gamma", "reg:tweedie", "reg:linear", "binary:logistic", "binary:logitraw", "binary:hinge", "count:poisson", "survival:cox", "survival:aft", "multi:softmax", "multi:softprob", "rank:ndcg", "rank:map", "rank:pairwise"]
+    [
+        "reg:squarederror",
+        "reg:squaredlogerror",
+        "reg:logistic",
+        "reg:pseudohubererror",
+        "reg:absoluteerror",
+        "reg:quantileerror",
+        "reg:gamma",
+        "reg:tweedie",
+        "reg:linear",
+        "binary:logistic",
+        "binary:logitraw",
+        "binary:hinge",
+        "count:poisson",
+        "survival:cox",
+        "survival:aft",
+        "multi:softmax",
+        "multi:softprob",
+        "rank:ndcg",
+        "rank:map",
+        "rank:pairwise",
+    ]
 )
 # Field of a tree -> type of its numbers.
 _NODE_FIELDS = {
@@ -162,7 +183,7 @@ def check(document: dict[str, Any]) -> XgboostModel:
 
 
 def _version(document: Mapping[str, Any]) -> list[int]:
-    version = _array(document, "version", "i8").tolist()
+    version: list[int] = _array(document, "version", "i8").tolist()
     if len(version) != 3 or not 1 <= version[0] <= 3 or not all(0 <= part < 1000 for part in version):  # noqa: PLR2004
         raise ArtifactError(
             f"XGBoost model: version {str(version)[:40]} is not known; use a hub with a newer XGBoost"
@@ -326,15 +347,17 @@ def _tree(index: int, tree: Any, features: int) -> dict[str, Any]:
 def _without_deleted(
     where: str, values: dict[str, NDArray[Any]], sets: dict[str, NDArray[Any]], deleted: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Number the nodes that hang on the root anew, parents first; pruning leaves others behind in the file."""
+    """Keep and renumber what hangs on the root, parents first: pruning leaves other nodes behind in the file."""
     left, right = values["left_children"], values["right_children"]
     place = np.full(len(left), -1, dtype=np.int32)
-    level, order = np.zeros(1, dtype=np.int32), []
+    level, count = np.zeros(1, dtype=np.int32), 0
+    order: list[NDArray[Any]] = []
     while len(level):
         if np.any(place[level] != -1) or len(np.unique(level)) < len(level):
             raise ArtifactError(f"XGBoost model: {where}the nodes do not form a tree")
-        place[level] = sum(map(len, order)) + np.arange(len(level), dtype=np.int32)
+        place[level] = count + np.arange(len(level), dtype=np.int32)
         order.append(level)
+        count += len(level)
         inner = level[left[level] != -1]
         level = np.concatenate([left[inner], right[inner]])
         if np.any((level <= 0) | (level >= len(left))):

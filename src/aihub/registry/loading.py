@@ -1,0 +1,92 @@
+"""Any model file to a predictor, whatever the file calls itself; the only way in for files that we did not write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aihub.errors import ArtifactError
+from aihub.registry import artifacts, boosters
+from aihub.registry.files import read_regular
+from aihub.registry.native import lightgbm_text, xgboost_ubj
+from aihub.registry.sandbox import LOAD_TIMEOUT_S, Child
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from aihub.registry.artifacts import Artifact
+    from aihub.training.model import TrainedModel
+    from aihub.types import Predictor
+
+COMPRESSED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00")
+"""How zlib, gzip, bzip2, xz and lzma begin: joblib writes all of them."""
+
+
+def load_predictor(
+    path: str | PathLike[str], *, trust: bool = False, timeout_s: float = LOAD_TIMEOUT_S
+) -> Predictor:
+    """Read a model file and return what predicts with it.
+
+    The content decides, not the name: an artefact of the hub, a LightGBM text model, an XGBoost UBJSON or JSON model,
+    or a pickle (also of joblib) of a LightGBM, XGBoost or scikit-learn estimator. Native models are checked, tried in a
+    child process, and loaded here; pickles are only ever read in a confined child process.
+
+    Parameters
+    ----------
+    trust
+        Read a pickle that names things beyond the allow-list, still in the confined child. The predictor then says
+        `trusted = True`, and a report must repeat it.
+    timeout_s
+        Longest time that reading may take.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing, damaged, of an unknown kind, or holds what is not allowed.
+    """
+    path = Path(path)
+    content = read_regular(path)
+    try:
+        return _load(content, str(path), trust=trust, timeout_s=timeout_s)
+    except ArtifactError as error:
+        text = str(error)
+        raise ArtifactError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+
+
+def _load(content: bytes, source: str, *, trust: bool, timeout_s: float) -> Predictor:
+    if content.startswith(artifacts.MAGIC):
+        return load_artifact(artifacts.read_bytes(content, source=source), timeout_s=timeout_s)
+    if lightgbm_text.looks_like(content) or xgboost_ubj.looks_like(content):
+        model = boosters.parse(content)
+        with Child() as child:
+            boosters.try_out(child, [model], timeout_s=timeout_s)
+        return boosters.load(model)
+    if content.startswith((b"\x80", *COMPRESSED)) or content.rstrip(b"\n").endswith(b"."):
+        from aihub.registry.pickles import load_pickle  # noqa: PLC0415 - pickles are the rare case
+
+        return load_pickle(content, trust=trust, timeout_s=timeout_s)
+    kinds = "an artefact of the hub, a LightGBM text model, an XGBoost UBJSON or JSON model, or a pickle of an estimator"
+    raise ArtifactError(f"the content is none of the known kinds; pass {kinds}")
+
+
+def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> TrainedModel:
+    """Check and try out the native files of an artefact, then read the model.
+
+    Raises
+    ------
+    ArtifactError
+        A file is damaged, or the kind is not known here.
+    """
+    from aihub.training.model import load_model  # noqa: PLC0415 - loads the model's own libraries
+
+    files, models = boosters.check_native(artifact.files)
+    if models:
+        with Child() as child:
+            boosters.try_out(child, models, timeout_s=timeout_s)
+    model = load_model(files)
+    if model.kind != artifact.manifest.kind:
+        message = (
+            f"the manifest says kind {artifact.manifest.kind!r}, the model {model.kind!r}; train it again"
+        )
+        raise ArtifactError(message)
+    return model
