@@ -1,4 +1,4 @@
-"""Is the challenger better than, as good as, or worse than the champion on the same rows? Or can nobody tell yet?
+"""Whether the challenger is better than, as good as, or worse than the champion on the same rows, or nobody can tell.
 
 Two models that predict the same rows make correlated errors, and errors of neighbouring hours resemble each other.
 The fixed rule "MAE at most 5 % above the champion's" ignores both; the comparison here respects both.
@@ -93,13 +93,12 @@ def paired_tests(differences: FloatArray) -> PairedTests:
 
     The statistic is the mean difference over its standard error; the long-run variance is Coroneo and Iacone's weighted
     periodogram with fixed-smoothing asymptotics, t with 2m degrees of freedom. Their fixed m = n^(1/3) takes in
-    frequencies at which a day-ahead error no longer looks like frequency zero (size .15-.20 at horizon 24 and n = 48),
-    so m is the largest for which an AR(1) as persistent as the differences biases the variance by at most 1.5, and
-    that bias is divided out.
+    frequencies at which a day-ahead error no longer looks like frequency zero (size .14-.23 at horizon 24 and n = 48),
+    so m follows the persistence of the differences, and the bias that is left is divided out: see `longrun.choose`.
 
     Assumptions: the differences are stationary with a finite variance and a dependence that fades within the sample.
-    Null behaviour (``benchmarks/comparison.py``, 5 %, AR(.7) errors, horizons 1 and 24, n = 48 to 720): size .02 to
-    .06. Beyond the design: AR(.95) errors .08 at n = 48; near a unit root (AR(.99)) .19 at n = 48, .05 at n = 720.
+    Null behaviour (``benchmarks/comparison.py``, 5 %, AR(.7) errors, horizons 1 and 24, n = 48 to 2160): size .02 to
+    .06. Beyond the design: AR(.95) errors about .08 at n = 48; near a unit root (AR(.99)) .2 at n = 48, .05 at n = 720.
 
     Parameters
     ----------
