@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray
@@ -14,10 +17,14 @@ if TYPE_CHECKING:
 CELLS = 168
 """Hours of a week; cell 0 is Monday 00:00-01:00 local time."""
 
+_QUARTER_US = 900_000_000
+_HOUR_US = 4 * _QUARTER_US
+_MONDAY_US = 4 * 24 * _HOUR_US  # 1970-01-05 was the first Monday
+
 
 @dataclass(frozen=True, eq=False)
 class CellMoments:
-    """Count, mean and sum of squared deviations per hour of the week, shape (168,) each; NaN mean in empty cells."""
+    """Count, mean and sum of squared deviations per hour of the week, shape (168,) each; the mean of an empty cell is 0."""
 
     n: NDArray[np.int64]
     mean: FloatArray
@@ -25,14 +32,56 @@ class CellMoments:
 
     @classmethod
     def of(cls, cell: NDArray[np.intp], values: FloatArray) -> CellMoments:
-        """Moments of the finite `values` by `cell` (0 to 167)."""
-        raise NotImplementedError
+        """Moments of the finite `values` by `cell` (0 to 167; rows with a negative cell are left out)."""
+        use = np.isfinite(values) & (cell >= 0)
+        if not use.all():
+            cell, values = cell[use], values[use]
+        n = np.bincount(cell, minlength=CELLS).astype(np.int64)
+        shift = float(values.mean()) if values.size else 0.0
+        centred = values - shift
+        total = np.bincount(cell, weights=centred, minlength=CELLS)
+        mean = np.divide(total, n, out=np.zeros(CELLS), where=n > 0)
+        centred -= mean[cell]
+        m2 = np.bincount(cell, weights=centred * centred, minlength=CELLS)
+        return cls(n, np.where(n > 0, mean + shift, 0.0), m2)
+
+    @classmethod
+    def empty(cls) -> CellMoments:
+        """Moments of nothing."""
+        return cls(np.zeros(CELLS, np.int64), np.zeros(CELLS), np.zeros(CELLS))
 
     def merge(self, other: CellMoments) -> CellMoments:
-        """Moments of both."""
-        raise NotImplementedError
+        """Moments of both (Chan, Golub and LeVeque 1979, in each cell)."""
+        n = self.n + other.n
+        whole = np.maximum(n, 1)
+        mean = self.mean * (self.n / whole) + other.mean * (other.n / whole)
+        between = (other.mean - self.mean) ** 2 * (self.n * other.n / whole)
+        return CellMoments(n, mean, self.m2 + other.m2 + between)
 
 
 def hour_of_week(timestamps: NDArray[np.datetime64], time_zone: str = "UTC") -> NDArray[np.intp]:
-    """Hour of the week in `time_zone` of UTC `timestamps`, 0 (Monday 00:00) to 167."""
-    raise NotImplementedError
+    """Hour of the week in `time_zone` of UTC `timestamps`: 0 (Monday 00:00) to 167, -1 where there is none.
+
+    Examples
+    --------
+    >>> hour_of_week(np.array(["2024-01-01T13:00", "NaT"], dtype="datetime64[us]"), "Europe/Berlin").tolist()
+    [14, -1]
+    """
+    known = ~np.isnat(timestamps)
+    stamps = timestamps.astype("datetime64[us]").astype(np.int64)
+    stamps = np.where(known, stamps, 0)
+    if time_zone not in {"UTC", "Etc/UTC"}:
+        stamps = stamps + _offsets(stamps, time_zone)
+    hours = ((stamps - _MONDAY_US) // _HOUR_US) % CELLS
+    return np.where(known, hours, -1).astype(np.intp)
+
+
+def _offsets(stamps: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
+    """Offsets from UTC in microseconds; clocks change on whole quarters of an hour only."""
+    zone = ZoneInfo(time_zone)
+    quarters, inverse = np.unique(stamps // _QUARTER_US, return_inverse=True)
+    offsets = [
+        datetime.fromtimestamp(int(q) * 900, UTC).astimezone(zone).utcoffset() for q in quarters  # 900 s
+    ]
+    micros = np.array([0 if o is None else round(o.total_seconds() * 1e6) for o in offsets], np.int64)
+    return micros[inverse]
