@@ -62,11 +62,11 @@ def error_plots(
         return {"calibration": plots.scatter(y_true[keep], y_pred[keep], diagonal=True, **note)}
     rows = np.argsort(timestamps, kind="stable")[-MAX_ROWS:]
     drawn: dict[str, Mapping[str, Any]] = {
-        "residuals_by_hour": _by_hour(y_true, y_pred, timestamps, rows, time_zone, unit)
+        "residuals_by_hour": _by_hour(np.abs(y_pred[rows] - y_true[rows]), timestamps[rows], time_zone, unit)
     }
     rows, name = _longest(series, rows)
     stamps = timestamps[rows]
-    of = {"note": f"Series {name}, the longest of several."} if name else {}
+    of: dict[str, Any] = {"note": f"Series {name}, the longest of several."} if name else {}
     lines = {"actual": y_true[rows], "prediction": y_pred[rows]}
     band = None
     if interval is not None:
@@ -96,18 +96,10 @@ def _longest(series: NDArray[Any] | None, rows: NDArray[np.intp]) -> tuple[NDArr
     return rows[index == longest], str(names[longest])
 
 
-def _by_hour(
-    y_true: FloatArray,
-    y_pred: FloatArray,
-    timestamps: NDArray[np.datetime64],
-    rows: NDArray[np.intp],
-    time_zone: str,
-    unit: str,
-) -> dict[str, Any]:
+def _by_hour(error: FloatArray, stamps: NDArray[np.datetime64], time_zone: str, unit: str) -> dict[str, Any]:
     """Return the mean absolute error per hour of the local day, with the middle half of the errors as whiskers."""
-    error = np.abs(y_pred[rows] - y_true[rows])
-    known = np.isfinite(error) & ~np.isnat(timestamps[rows])
-    error, hours = error[known], _local_hours(timestamps[rows][known], time_zone)
+    known = np.isfinite(error) & ~np.isnat(stamps)
+    error, hours = error[known], _local_hours(stamps[known], time_zone)
     per_hour = [error[hours == hour] for hour in range(24)]
     middle = [np.quantile(e, [0.25, 0.75]) if e.size else np.full(2, np.nan) for e in per_hour]
     return plots.bars(

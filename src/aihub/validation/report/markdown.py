@@ -72,7 +72,7 @@ def _summary(report: Mapping[str, Any], checks: Sequence[CheckResult]) -> str:
     warned = sum(1 for c in ran if c.severity is Severity.WARN and c.outcome is not Outcome.PASSED)
     counts = [f"**{sum(1 for c in ran if c.outcome is Outcome.PASSED)} of {len(ran)} checks passed**"]
     counts += [f"{stopping} stop the gate"] if stopping else []
-    counts += [f"{warned} warn"] if warned else []
+    counts += [f"{warned} warn{'s' if warned == 1 else ''}"] if warned else []
     size = report.get("validation_data_size", "unknown")
     rows = f"{size:,} rows" if isinstance(size, int) else f"{escaped(size)} rows"
     kind = f"{escaped(report.get('model_type', 'unknown'))} model"

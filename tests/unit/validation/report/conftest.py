@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from aihub.types import ModelType, Outcome, Severity
 from aihub.validation.report import plots
 from aihub.validation.results import CheckResult, Finding, ValidationReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSED, FAILED, UNSURE = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -154,7 +159,7 @@ def slices() -> CheckResult:
     )
 
 
-def failed_report() -> ValidationReport:
+def make_failed_report() -> ValidationReport:
     rng = np.random.default_rng(0)
     comparisons = {"mae": {"current": 96.4, "baseline": 89.0, "degradation_pct": 8.31, "acceptable": False}}
     return ValidationReport(
@@ -223,7 +228,7 @@ def failed_report() -> ValidationReport:
     )
 
 
-def wide_report(columns: int = 100) -> ValidationReport:
+def make_wide_report(columns: int = 100) -> ValidationReport:
     rng = np.random.default_rng(1)
     return ValidationReport(
         model_type=ModelType.FORECAST,
@@ -232,3 +237,92 @@ def wide_report(columns: int = 100) -> ValidationReport:
         validation_data_size=100_000,
         checks_run=(performance(rng), drift(rng, columns)),
     )
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'onmouseover='alert(1)",
+    "</style><style>*{display:none}",
+    "</title><svg/onload=alert(1)>",
+    "--><!-- ]]> <![CDATA[",
+    "javascript:alert(1)",
+    "&lt;b&gt; &#x3c;script&#x3e;",
+    "\x1b[31mred\x07\x00\x08",
+    "\u202egnp.exe \u2066x\u2069",
+    "line\nbreak\r\n| a | b |\ttab\u2028sep",
+    "🌡️ température °C 温度",
+    "\ud800 lone surrogate",
+    "@everyone #1 https://evil.example www.evil.example `code` **b** [a](b) ~~x~~ $x$",
+    "::error file=a::x %0A ##[group]",
+    "x" * 5000,
+    " ",
+    "{{7*7}} ${7*7} %s {0}",
+    "\ufffe\uffff\ufdd0",
+)
+
+
+def make_named_report(name: str) -> ValidationReport:
+    """Return a report in which `name` stands wherever text of others can stand."""
+    bars = {"kind": "bars", "labels": [name], "values": [1.0], "title": name, "note": name, "unit": name}
+    rows = [{"label": name, "estimate": 1.0, "lower": 0.5, "upper": 1.5}]
+    check = CheckResult(
+        name=name,
+        outcome=FAILED,
+        severity=Severity.FAIL,
+        reason=name,
+        findings=(
+            Finding(
+                subject=name,
+                outcome=FAILED,
+                observed=name,
+                limit=name,
+                message=f"{name}.",
+                next_step=f"{name}.",
+            ),
+        ),
+        details={"slices": [{"slice": name, "note": name}], "notes": [name]},
+        plots={
+            name: bars,
+            "s": {
+                **plots.series([1, 2], {name: [1, 2], "b": [1, 2]}, band=(name, [0, 0], [3, 3])),
+                "title": name,
+            },
+            "h": {**plots.histogram([0, 1, 2], [1, 1], [1, 2]), "title": name, "note": name},
+            "c": plots.categories([name], [1], [1]),
+            "i": plots.intervals(rows, reference=1.0),
+        },
+    )
+    return ValidationReport(
+        model_type=ModelType.FORECAST,
+        model_path=f"/models/m{name}",
+        validation_timestamp=WHEN,
+        validation_data_size=1,
+        checks_run=(check,),
+        settings={name: {"value": name, "source": name}},
+        context={
+            "model": {"name": f"m{name}"},
+            f"k{name}": [name, {f"k{name}": f"v{name}"}],
+            "notes": [name, {"message": name, "column": name}],
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def failed_report() -> ValidationReport:
+    return make_failed_report()
+
+
+@pytest.fixture(scope="session")
+def wide_report() -> ValidationReport:
+    return make_wide_report(100)
+
+
+@pytest.fixture(scope="session")
+def named_report() -> Callable[[str], ValidationReport]:
+    return make_named_report
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "hostile" in metafunc.fixturenames:
+        metafunc.parametrize("hostile", HOSTILE, ids=[f"name{i}" for i in range(len(HOSTILE))])
