@@ -40,7 +40,9 @@ class StrictModel(BaseModel):
 
 
 def _as_config_error(error: PydanticError, known: Iterable[str]) -> ConfigError:
-    first = error.errors(include_url=False, include_context=True)[0]
+    # A misspelt field is also a missing one; the spelling is the better hint.
+    errors = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    first = errors[0]
     path = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
     kind = first["type"]
     if kind == "extra_forbidden":

@@ -14,6 +14,7 @@ from aihub.training.data.numbers import typed
 from aihub.training.data.order import drop_duplicates, drop_strays, move_midnights, sort_rows
 from aihub.training.data.raw import ROW, read
 from aihub.training.data.sources import locate
+from aihub.training.data.repair import repair_values
 from aihub.training.data.stamps import parse_stamps
 from aihub.training.data.table import DataFingerprint, DataNote, PreparedTable
 from aihub.training.data.zones import localise
@@ -21,7 +22,7 @@ from aihub.training.frequency import parse_frequency
 from aihub.types import ModelType
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from aihub.training.config import TrainingConfig
@@ -87,6 +88,17 @@ def load(path: Path | str, config: TrainingConfig, *, limits: Limits = DEFAULT_L
         may_be_irregular=config.model_type is ModelType.ANOMALY,
     )
     notes += found
+    if config.model_type is ModelType.FORECAST and frame.get_column(target).count():
+        frame, found = repair_values(
+            frame,
+            axis,
+            frequency,
+            target=target,
+            features=tuple(config.features),
+            holdout_from=_holdout_from(frame, config),
+            is_applied=config.repair == "auto",
+        )
+        notes += found
     frame, features, found = drop_useless(frame, config, label=label)
     notes += found
     return _table(
@@ -201,6 +213,13 @@ def _in_window(
         repaired=False,
     )
     return inside, (note,)
+
+
+def _holdout_from(frame: pl.DataFrame, config: TrainingConfig) -> datetime | None:
+    """First stamp of the holdout, as `split_time` finds it."""
+    known = frame.filter(pl.col(config.target).is_not_null()).get_column(config.timestamp).sort()
+    moment: datetime | None = known[min(round(len(known) * (1 - config.validation_split)), len(known) - 1)]
+    return moment
 
 
 def _is_label(frame: pl.DataFrame, config: TrainingConfig) -> bool:
