@@ -1,4 +1,4 @@
-"""Drift: has the data changed by more than nothing, and is there enough of it to tell?
+"""Drift: whether the data changed by more than nothing, and whether there is enough of it to tell.
 
 Tables without a time axis: `compare_profiles`. Series: `SeriesReference` (one window), `SeriesMonitor` (look after
 look). Only means and standard deviations: `mean_std_drift`. ``docs/explanation/drift.md`` says which runs when and why.

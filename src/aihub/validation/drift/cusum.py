@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 PATHS = 999
 """Simulated years behind a threshold."""
+_BLOCK_WEEKS = 2
+"""Neighbours kept together: longer than weather lasts, short enough for 50 of them in two years."""
+_MARGIN = 1.15
+"""On top of the quantile: two reference years know the noise of their own residuals to about that factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,9 @@ def cusum_threshold(
 ) -> float:
     """Return the threshold that a year without a change exceeds `false_alarms_per_year` times on average.
 
-    Simulates `PATHS` years by a circular block bootstrap of the reference residuals (blocks of four weeks keep their
+    Simulates `PATHS` years by a circular block bootstrap of the reference residuals (blocks of two weeks keep their
     autocorrelation), adds to each a smooth error of the season itself, and takes the quantile of the yearly maximum at
-    exp(-rate).
+    exp(-rate), plus a margin of 15 % for what two years cannot know.
 
     Parameters
     ----------
@@ -103,7 +107,7 @@ def cusum_threshold(
     Returns
     -------
     float
-        Infinite where the reference has fewer than eight weeks of looks.
+        Infinite where the reference has fewer than four weeks of looks.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def cusum_threshold(
             f"false_alarms_per_year must be above 0, got {false_alarms_per_year}; 0.05 is a usual choice"
         )
     known = level[np.isfinite(level)]
-    block = max(1, round(looks_per_year * 4 / 52))
+    block = max(1, round(looks_per_year * _BLOCK_WEEKS / 52))
     if known.size < 2 * block:
         return math.inf
     years = circular_block_bootstrap(known, looks_per_year, block=block, draws=PATHS, rng=rng)
@@ -125,7 +129,7 @@ def cusum_threshold(
         up = np.maximum(0.0, up + residual - allowance)
         down = np.maximum(0.0, down - residual - allowance)
         peak = np.maximum(peak, np.maximum(up, down))
-    return float(np.quantile(peak, math.exp(-false_alarms_per_year), method="higher"))
+    return _MARGIN * float(np.quantile(peak, math.exp(-false_alarms_per_year), method="higher"))
 
 
 def _season_errors(looks: int, variance: float, rng: np.random.Generator) -> FloatArray:

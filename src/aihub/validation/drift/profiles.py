@@ -122,6 +122,10 @@ def numeric_results(
 ) -> list[DriftResult]:
     """Test one numeric column: distribution, share of missing values, share outside the reference range."""
     missing = _missing(name, before, after, settings, hypotheses)
+    if after.n == 0 and after.non_finite and before.n:
+        note = "every value is infinite"
+        gone = certain(name, "schema", n_reference=before.n, n_current=after.rows, note=note)
+        return [missing, gone]
     if before.n == 0 or after.n == 0:
         return [missing, _empty(name, before, after)]
     bins = common_bins(before.histogram, after.histogram)
@@ -173,9 +177,13 @@ def _distribution(
         n_reference=before.n,
         n_current=after.n,
         n_needed=needed,
-        explain=_explain(before, after, bins),
+        explain=_explain(before, after, bins) if ks.d > settings.ks else _means(before, after),
         note=f"mean {after.mean:.4g}, {before.mean:.4g} in the reference",
     )
+
+
+def _means(before: NumericSummary, after: NumericSummary) -> dict[str, float]:
+    return {"mean_reference": before.mean, "mean_current": after.mean}
 
 
 def _explain(before: NumericSummary, after: NumericSummary, bins: Bins) -> dict[str, float]:
@@ -194,8 +202,7 @@ def _explain(before: NumericSummary, after: NumericSummary, bins: Bins) -> dict[
         "mean_shift_sd": (after.mean - before.mean) / sd if sd > 0 else NAN,
         "psi": population_stability_index(*merged),
         "js": jensen_shannon(*merged),
-        "mean_reference": before.mean,
-        "mean_current": after.mean,
+        **_means(before, after),
     }
 
 
@@ -221,7 +228,8 @@ def _missing(
         hypotheses=hypotheses,
         power=settings.power,
     )
-    note = f"{shift.current:.1%} missing, {shift.reference:.1%} in the reference"
+    has_rows = before.rows > 0 and after.rows > 0
+    note = f"{shift.current:.1%} missing, {shift.reference:.1%} in the reference" if has_rows else "no rows"
     unit = "change of the share of missing values"
     return _share_result(
         name, "missing", shift, unit, settings.missing, before.rows, after.rows, needed, note
@@ -318,7 +326,7 @@ def category_results(
         _named("new", shift.new),
     )
     gone_share = float(sum(shift.vanished.values()))
-    gone = ShareShift(gone_share, 0.0, -gone_share, -gone_share, -gone_share, NAN, shift.vanished_p)
+    gone = ShareShift(gone_share, 0.0, gone_share, gone_share, gone_share, NAN, shift.vanished_p)
     note = _named("vanished", shift.vanished)
     vanished = _share_result(
         name,

@@ -128,7 +128,8 @@ def fit_season(
     offset = _cell_means(cell, smooth, count)
     inner = smooth - offset[cell]
     gram = inner.T @ inner + _RIDGE * len(y) * np.eye(inner.shape[1])
-    level, slope = np.zeros(cells), np.zeros(inner.shape[1])
+    level: FloatArray = np.zeros(cells)
+    slope: FloatArray = np.zeros(inner.shape[1])
     for _ in range(2):
         level = _cell_means(cell, y[:, None], count)[:, 0]
         slope = np.linalg.solve(gram, inner.T @ (y - level[cell])) if slope.size else slope

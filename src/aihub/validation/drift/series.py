@@ -26,6 +26,8 @@ LOOK_S = 6 * 3600
 """Residuals are kept as means over six hours: the interval at which a deployment is looked at."""
 _CLIP_SD = 5.0
 """A residual counts as at most this many standard deviations: one broken row is a fault, not a drift."""
+_MIN_SPREAD = 0.25
+"""Log ratio of the spreads that counts as nothing: a season fitted on more years leaves a little less."""
 _LEVEL_SHARE = 0.9
 """Share of the error level spent on the level; the rest is spent on the spread."""
 
@@ -192,7 +194,7 @@ class SeriesReference:
         settings: SeriesSettings | None = None,
         seed: int = 0,
     ) -> DriftResult:
-        """Test one window: is its level or spread unusual among reference windows of the same length?
+        """Test whether one window's level or spread is unusual among reference windows of its length.
 
         The score of a window is its mean residual (and the log of its residual standard deviation); the p-value is the
         rank among the non-overlapping reference windows, or the share of circular block bootstrap windows beyond it
@@ -251,7 +253,7 @@ class SeriesReference:
         p_level = conformal_p(np.abs(levels), abs(level))
         if p_level * (levels.size + 1) < 1.5 and is_ranked:  # noqa: PLR2004 - beyond every reference window
             p_level = min(p_level, tail_p(levels, level))
-        p_spread = conformal_p(np.abs(about), abs(spread)) if looks > 1 else 1.0
+        p_spread = conformal_p(np.abs(about), abs(spread)) if looks > 1 and abs(spread) > _MIN_SPREAD else 1.0
         if p_spread * (levels.size + 1) < 1.5 and is_ranked:  # noqa: PLR2004 - as above
             p_spread = min(p_spread, max(tail_p(about, spread), 1e-6))
         by_level, by_spread = p_level / _LEVEL_SHARE, p_spread / (1 - _LEVEL_SHARE)
