@@ -46,6 +46,13 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         """Return the column as its own library holds it."""
         return self._column(name)
 
+    def is_numeric(self, name: str) -> bool:
+        """Whether the column holds numbers or booleans; costs nothing where the library knows the type."""
+        series = nw.from_native(self._column(name), series_only=True, pass_through=True)
+        if isinstance(series, nw.Series) and series.dtype != nw.Object:
+            return bool(series.dtype.is_numeric() or series.dtype == nw.Boolean)
+        return bool(array(series, name).dtype == np.float64)
+
 
 def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, NDArray[Any]]:
     """Columns of `table` by name, converted when asked for.
@@ -79,6 +86,67 @@ def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, ND
                 column=name,
             )
     return Columns(tuple(only) if only is not None else names, frame.__getitem__)
+
+
+def numeric_names(features: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the columns that hold numbers, without converting the others."""
+    if isinstance(features, Columns):
+        return tuple(name for name in features if features.is_numeric(name))
+    return tuple(name for name, values in features.items() if array(values, name).dtype == np.float64)
+
+
+def codes(values: Any, name: str = "values") -> tuple[NDArray[np.int64], list[str]]:
+    """Category of each row as an index into the names of the categories; -1 is missing.
+
+    Uses the dictionary where the library keeps one, else the library's own hash table: about 5 to 20 ns a row.
+
+    Examples
+    --------
+    >>> [part if isinstance(part, list) else part.tolist() for part in codes(["b", "a", None, "b"])]
+    [[0, 1, -1, 0], ['b', 'a']]
+    """
+    series = nw.from_native(values, series_only=True, pass_through=True) if not isinstance(values, nw.Series) else values
+    if isinstance(series, nw.Series) and _is_text(series.dtype):
+        return _series_codes(series)
+    index: dict[str, int] = {}
+    found = [-1 if _is_missing(v) else index.setdefault(str(v), len(index)) for v in array(values, name).tolist()]
+    return np.array(found, dtype=np.int64), list(index)
+
+
+def _series_codes(series: nw.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    native = series.to_native()
+    if series.implementation.is_polars():
+        import polars as pl  # noqa: PLC0415 - the column is polars already
+
+        if series.dtype == nw.String:
+            native = native.cast(pl.Categorical)
+        found = native.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+        # which number a category has is the library's affair: read the names off one row of each
+        row_of = np.full(int(found.max(initial=-1)) + 2, -1)
+        row_of[found] = np.arange(found.size)
+        used = np.flatnonzero(row_of[:-1] >= 0)
+        dense = np.full(row_of.size, -1)
+        dense[used] = np.arange(used.size)
+        return dense[found], native.gather(row_of[used]).to_list()
+    if series.implementation.is_pyarrow():
+        import pyarrow as pa  # noqa: PLC0415 - the column is Arrow already
+        import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+        if not pa.types.is_dictionary(native.type):
+            native = pc.dictionary_encode(native)
+        native = native.unify_dictionaries().combine_chunks() if isinstance(native, pa.ChunkedArray) else native
+        filled = pc.fill_null(native.indices.cast("int64"), -1)
+        return filled.to_numpy(zero_copy_only=False), [str(v) for v in native.dictionary.to_pylist()]
+    import pandas as pd  # noqa: PLC0415 - the column is pandas already
+
+    if isinstance(native.dtype, pd.CategoricalDtype):
+        return native.cat.codes.to_numpy().astype(np.int64), [str(v) for v in native.cat.categories]
+    found, labels = pd.factorize(native)
+    return found.astype(np.int64), [str(v) for v in labels]
+
+
+def _is_text(dtype: Any) -> bool:
+    return dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum)
 
 
 def column_names(table: Any) -> tuple[str, ...]:
@@ -164,8 +232,7 @@ def array(values: Any, name: str = "values") -> NDArray[Any]:
             return timestamps_utc(values, name)
         if isinstance(dtype, nw.Duration):
             return _numpy_column(values.to_numpy())
-        is_text = dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum)
-        return _objects(values.to_list()) if is_text else _from_list(values.to_list())
+        return _text_of(values) if _is_text(dtype) else _from_list(values.to_list())
     return _numpy_column(np.asarray(values) if hasattr(values, "dtype") else _from_list(values))
 
 
@@ -236,6 +303,12 @@ def _floats_of_series(series: nw.Series[Any]) -> FloatArray:
         series = series.cast(nw.Float64)
     values = np.asarray(series.to_numpy())
     return values if values.dtype == np.float64 else values.astype(np.float64)
+
+
+def _text_of(series: nw.Series[Any]) -> NDArray[Any]:
+    """Strings as objects; equal ones are one object, so that a million rows of ten categories cost 8 MB."""
+    found, labels = _series_codes(series)
+    return np.array([*labels, None], dtype=object)[found]
 
 
 def _from_list(values: Any) -> NDArray[Any]:

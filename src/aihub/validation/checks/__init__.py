@@ -20,7 +20,8 @@ FAMILIES = (
     "slices",
     "intervals",
     "leakage",
-    "sensitivity",
+    "predictions",
+    "skill",
     "budgets",
     "estimation",
 )

@@ -28,6 +28,7 @@ from aihub.validation.drift import compare_profiles, compare_series, fit_referen
 from aihub.validation.drift.clock import WEEK_S, median_step, utc_seconds
 from aihub.validation.drift.report import DriftSettings
 from aihub.validation.drift.series import SeriesSettings
+from aihub.validation.frames import numeric_names
 from aihub.validation.profile import NumericSummary, Profile, common_bins
 from aihub.validation.report import plots
 from aihub.validation.results import CheckResult, Finding
@@ -75,9 +76,7 @@ def data_drift(subject: Subject, parameters: Mapping[str, Any], severity: Severi
     above ``material_share``; and the column carries at least ``min_importance`` of the model's importance where that
     is known. Otherwise it is at most ``undecided``.
     """
-    features: dict[str, NDArray[Any]] = {
-        name: np.asarray(subject.features[name]) for name in subject.features
-    }
+    features = subject.features
     references = _references(subject, features)
     reference = _reference_profile(subject, features)
     if references:
@@ -128,7 +127,7 @@ def _series_report(
     references: Mapping[str, SeriesReference],
     parameters: Mapping[str, Any],
 ) -> DriftReport:
-    numeric = {name: values for name, values in features.items() if values.dtype.kind == "f"}
+    numeric = {name: features[name] for name in numeric_names(features)}
     return compare_series(
         references,
         np.asarray(subject.timestamps, dtype="datetime64[us]"),
@@ -142,7 +141,7 @@ def _series_report(
 def _profile_report(
     subject: Subject, features: Columns, reference: Profile, parameters: Mapping[str, Any]
 ) -> DriftReport:
-    current = Profile.of(dict(features), like=reference)
+    current = subject.profile
     roles = (reference.spec.target, reference.spec.prediction, reference.spec.score, reference.spec.timestamp)
     wanted = getattr(subject.predictor, "feature_names", ())
     # A profile of the whole training table also holds columns that the model never asks for.

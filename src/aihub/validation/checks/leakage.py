@@ -19,6 +19,7 @@ from aihub.validation.checks.answers import (
     time_order,
 )
 from aihub.validation.checks.base import Check
+from aihub.validation.frames import numeric_names
 from aihub.validation.results import Finding
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def suspicious_feature(subject: Subject, parameters: Mapping[str, Any], severity
 
 @quiet
 def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Severity) -> CheckResult:
-    """Share of (a sample of) the validation rows that the training rows hold too, by a hash of up to 8 numeric columns."""
+    """Share of (a sample of) the validation rows that the training rows hold too, by a hash of up to 4 numeric columns."""
     if not subject.reference:
         return skipped(OVERLAP, severity, "the training rows are not at hand")
     rows = sample_rows(subject.n, int(parameters["max_rows"]), subject.seed)
@@ -153,7 +154,8 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
 def _numeric(subject: Subject, name: str, severity: Severity) -> dict[str, FloatArray] | CheckResult:
     if subject.y_true is None or len(subject.y_true) != subject.n:
         return skipped(name, severity, "the rows have no target")
-    found = {k: v for k, v in subject.features.items() if v.dtype.kind == "f" and len(v) == subject.n}
+    numbers = {name: subject.features[name] for name in numeric_names(subject.features)}
+    found = {name: values for name, values in numbers.items() if len(values) == subject.n}
     return found or skipped(name, severity, "there is no numeric feature")
 
 
@@ -204,14 +206,14 @@ CHECKS: tuple[Check, ...] = (
         name=SUSPICIOUS,
         run=suspicious_feature,
         reason=_SUSPICIOUS_REASON,
-        parameters={"max_explained": 0.99, "max_rows": 10_000},
+        parameters={"max_explained": 0.99, "max_rows": 4_000},
         severity=Severity.WARN,
     ),
     Check(
         name=OVERLAP,
         run=train_overlap,
         reason=_OVERLAP_REASON,
-        parameters={"max_share": 0.01, "max_repeated": 0.1, "max_rows": 20_000},
+        parameters={"max_share": 0.01, "max_repeated": 0.1, "max_rows": 5_000},
         severity=Severity.WARN,
     ),
 )

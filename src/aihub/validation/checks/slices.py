@@ -19,6 +19,7 @@ from aihub.validation.checks.answers import (
     time_order,
 )
 from aihub.validation.checks.base import Check
+from aihub.validation.frames import numeric_names
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
 
@@ -91,10 +92,12 @@ def _axes(
     axes = [] if stamps is None else slices.calendar_axes(stamps[rows], subject.time_zone)
     if subject.series is not None and len(subject.series) == subject.n:
         axes.append(slices.category_axis("series", subject.series[rows]))
-    texts = [name for name, values in subject.features.items() if values.dtype.kind in "OUSTb"]
+    numbers = set(numeric_names(subject.features))
+    texts = [name for name in subject.features if name not in numbers]
     for name in texts[:_MOST_CATEGORIES]:
-        if len(subject.features[name]) == subject.n:
-            axes.append(slices.category_axis(name, subject.features[name][rows]))
+        values = subject.features[name]
+        if len(values) == subject.n and values.dtype.kind in "OUSTb":
+            axes.append(slices.category_axis(name, values[rows]))
     if has_champion:
         axes.append(slices.level_axis("load level", target))
     return axes
@@ -184,7 +187,7 @@ CHECKS: tuple[Check, ...] = (
         name=NAME,
         run=slice_performance,
         reason=_REASON,
-        parameters={"margin": 0.05, "alpha": 0.05, "min_rows": 30, "max_rows": 100_000, "most_shown": 10},
+        parameters={"margin": 0.05, "alpha": 0.05, "min_rows": 30, "max_rows": 40_000, "most_shown": 10},
         severity=Severity.WARN,
     ),
 )

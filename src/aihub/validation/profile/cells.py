@@ -19,6 +19,7 @@ CELLS = 168
 
 _QUARTER_US = 900_000_000
 _HOUR_US = 4 * _QUARTER_US
+_DAY_US = 24 * _HOUR_US
 _MONDAY_US = 4 * 24 * _HOUR_US  # 1970-01-05 was the first Monday
 
 
@@ -77,11 +78,18 @@ def hour_of_week(timestamps: NDArray[np.datetime64], time_zone: str = "UTC") -> 
 
 
 def _offsets(stamps: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
-    """Offsets from UTC in microseconds; clocks change on whole quarters of an hour only."""
+    """Offsets from UTC in microseconds: looked up per day, and per quarter of an hour on days when the clocks change."""
     zone = ZoneInfo(time_zone)
-    quarters, inverse = np.unique(stamps // _QUARTER_US, return_inverse=True)
-    offsets = [
-        datetime.fromtimestamp(int(q) * 900, UTC).astimezone(zone).utcoffset() for q in quarters  # 900 s
-    ]
-    micros = np.array([0 if o is None else round(o.total_seconds() * 1e6) for o in offsets], np.int64)
-    return micros[inverse]
+    days, inverse = np.unique(stamps // _DAY_US, return_inverse=True)
+    before = np.array([_offset(int(day) * 86_400, zone) for day in days], np.int64)
+    after = np.array([_offset((int(day) + 1) * 86_400, zone) for day in days], np.int64)
+    found = before[inverse]
+    changing = np.flatnonzero((before != after)[inverse])
+    quarters, back = np.unique(stamps[changing] // _QUARTER_US, return_inverse=True)
+    found[changing] = np.array([_offset(int(quarter) * 900, zone) for quarter in quarters], np.int64)[back]
+    return found
+
+
+def _offset(second: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset()
+    return 0 if offset is None else round(offset.total_seconds() * 1e6)

@@ -9,7 +9,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from aihub.errors import DataError
-from aihub.validation.frames import array
+from aihub.validation.frames import array, codes
 from aihub.validation.profile.categories import CategorySummary, label
 from aihub.validation.profile.numeric import NumericSummary
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aihub.types import FloatArray
-
-
-_VALUE, _COUNT = "value", "count"
 
 
 def summarise(native: Any, name: str) -> NumericSummary | CategorySummary:
@@ -61,20 +58,15 @@ def _are_instants(values: Any) -> bool:
 
 
 def _counted(series: nw.Series[Any]) -> CategorySummary:
-    """Counts by the library's own hash table, or by dictionary codes where there are some."""
-    table = series.alias(_VALUE).value_counts(sort=False, name=_COUNT)
-    names, numbers = table.get_column(_VALUE).to_list(), table.get_column(_COUNT).to_list()
+    """Counts of dictionary codes."""
+    found, labels = codes(series)
+    numbers = np.bincount(found + 1, minlength=len(labels) + 1).tolist()
     counts: dict[str, int] = {}
-    missing = 0
-    for value, count in zip(names, numbers, strict=True):
-        if value is None or value != value:  # noqa: PLR0124 - NaN
-            missing += int(count)
-        elif count:
-            name = label(value)
-            counts[name] = counts.get(name, 0) + int(count)
-    # pandas leaves nulls out of the counts
-    missing += len(series) - missing - sum(counts.values())
-    return CategorySummary.from_counts(counts, missing)
+    for text, count in zip(labels, numbers[1:], strict=True):
+        if count:
+            name = label(text)
+            counts[name] = counts.get(name, 0) + count
+    return CategorySummary.from_counts(counts, numbers[0])
 
 
 class ParquetGroup:

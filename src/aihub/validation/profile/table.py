@@ -183,8 +183,7 @@ def _fitting(
         return chosen
     roles = {role: getattr(like.spec, role) for role in ("target", "prediction", "score", "timestamp")}
     kept = {role: name if name in names else None for role, name in roles.items()}
-    wanted = like.spec.columns
-    return replace(like.spec, **kept, columns=None if wanted is None else tuple(n for n in wanted if n in names))
+    return replace(like.spec, **kept, columns=None)
 
 
 def _of_part(names: tuple[str, ...], rows: int, native: Callable[[str], Any], spec: ProfileSpec) -> Profile:
