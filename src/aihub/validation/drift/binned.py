@@ -99,13 +99,13 @@ def minimum_effect_ks(
     ref, cur = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     if ref.shape != cur.shape or ref.ndim != 1:
         raise ValueError(f"the two samples need the same bins, got shapes {ref.shape} and {cur.shape}")
-    for counts in (ref, cur):
-        if counts.size and not (np.isfinite(counts).all() and counts.min() >= 0):
-            raise ValueError("counts must be finite and at least 0; build both from the same profile edges")
-    n, m = float(ref.sum()), float(cur.sum())
+    below_ref, below_cur = np.cumsum(ref), np.cumsum(cur)
+    n, m = (float(below[-1]) if below.size else 0.0 for below in (below_ref, below_cur))
+    if not math.isfinite(n + m) or (ref.size and min(ref.min(), cur.min()) < 0):
+        raise ValueError("counts must be finite and at least 0; build both from the same profile edges")
     if n == 0 or m == 0:
         return BinnedKS(math.nan, 1.0, 0.0, 1.0, min_effect, int(n), int(m))
-    d = float(np.abs(np.cumsum(ref) / n - np.cumsum(cur) / m).max(initial=0.0))
+    d = float(np.abs(below_ref / n - below_cur / m).max())
     e = n * m / (n + m) / max(1.0, design_effect)
     constant = 2.0 if min(n, m) / max(1.0, design_effect) >= _SMALL else math.e
     p = min(1.0, constant * math.exp(-2 * e * max(0.0, d - min_effect) ** 2))

@@ -8,22 +8,18 @@ import numpy as np
 
 from aihub.types import Drift
 from aihub.validation.drift.binned import minimum_effect_ks, rows_needed
+from aihub.validation.drift.bins import CommonBins
 from aihub.validation.drift.categories import OTHER, category_shift, rows_for_categories
 from aihub.validation.drift.explain import jensen_shannon, population_stability_index, reference_deciles
 from aihub.validation.drift.report import DriftReport, DriftSettings, adjusted, weighted
 from aihub.validation.drift.shares import ShareShift, rows_for_share, share_above, share_shift
 from aihub.validation.drift.verdict import NAN, DriftResult, certain, undecided
-from aihub.validation.profile import CategorySummary, NumericSummary, common_bins
+from aihub.validation.profile import CategorySummary, NumericSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
-
-    from aihub.types import FloatArray
     from aihub.validation.profile import Profile
-
-    Bins = tuple[FloatArray, FloatArray, NDArray[np.int64], NDArray[np.int64]]
 
 HYPOTHESES_PER_COLUMN = 3
 """Numeric: distribution, missing, range. Categories: shares, missing, new (and vanished)."""
@@ -128,7 +124,7 @@ def numeric_results(
         return [missing, gone]
     if before.n == 0 or after.n == 0:
         return [missing, _empty(name, before, after)]
-    bins = common_bins(before.histogram, after.histogram)
+    bins = CommonBins.of(before.histogram, after.histogram)
     return [
         _distribution(name, before, after, bins, settings, hypotheses, design_effect),
         missing,
@@ -140,7 +136,7 @@ def _distribution(
     name: str,
     before: NumericSummary,
     after: NumericSummary,
-    bins: Bins,
+    bins: CommonBins,
     settings: DriftSettings,
     hypotheses: int,
     design_effect: float,
@@ -149,9 +145,12 @@ def _distribution(
         # Two constants may share a bin; their values say more than their counts.
         note = f"was always {before.minimum:g} and is now always {after.minimum:g}"
         return certain(name, "constant", n_reference=before.n, n_current=after.n, note=note)
-    _, _, ref, cur = bins
     ks = minimum_effect_ks(
-        ref, cur, min_effect=settings.ks, confidence=1 - settings.alpha, design_effect=design_effect
+        bins.reference,
+        bins.current,
+        min_effect=settings.ks,
+        confidence=1 - settings.alpha,
+        design_effect=design_effect,
     )
     needed = rows_needed(
         before.n,
@@ -186,13 +185,13 @@ def _means(before: NumericSummary, after: NumericSummary) -> dict[str, float]:
     return {"mean_reference": before.mean, "mean_current": after.mean}
 
 
-def _explain(before: NumericSummary, after: NumericSummary, bins: Bins) -> dict[str, float]:
-    lower, upper, ref, cur = bins
+def _explain(before: NumericSummary, after: NumericSummary, bins: CommonBins) -> dict[str, float]:
+    ref, cur = bins.reference, bins.current
     sd = before.std
     if sd > 0:
         # Occupied bins may leave gaps; mass sits at bin centres, which is exact for discrete columns.
         gap = np.abs(np.cumsum(ref) / before.n - np.cumsum(cur) / after.n)
-        centre = lower / 2 + upper / 2
+        centre = bins.lower / 2 + bins.upper / 2
         w1 = float(np.dot(gap[:-1], np.diff(centre))) / sd
     else:
         w1 = NAN
@@ -240,16 +239,14 @@ def _range(
     name: str,
     before: NumericSummary,
     after: NumericSummary,
-    bins: Bins,
+    bins: CommonBins,
     settings: DriftSettings,
     hypotheses: int,
 ) -> DriftResult:
     outside = after.non_finite if before.non_finite == 0 else 0
     if after.minimum < before.minimum or after.maximum > before.maximum:
-        lower, upper, _, cur = bins
-        beyond = (lower > before.maximum) | (upper < before.minimum)
         ends = int(after.minimum < before.minimum) + int(after.maximum > before.maximum)
-        outside += max(int(cur[beyond].sum()), ends)
+        outside += max(bins.beyond(before.minimum, before.maximum), ends)
     rows = after.n + after.non_finite
     # A fresh value falls outside the range of n others with probability 2 / (n + 1).
     limit = max(settings.outside, 2 / (before.n + 1))

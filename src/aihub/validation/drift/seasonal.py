@@ -132,7 +132,8 @@ def fit_season(
     slope: FloatArray = np.zeros(inner.shape[1])
     for _ in range(2):
         level = _cell_means(cell, y[:, None], count)[:, 0]
-        slope = np.linalg.solve(gram, inner.T @ (y - level[cell])) if slope.size else slope
+        if slope.size:
+            slope = np.asarray(np.linalg.solve(gram, inner.T @ (y - level[cell])), dtype=np.float64)
         fitted = np.asarray(level[cell] + inner @ slope, dtype=np.float64)
         residual = y - fitted
         centre = float(np.median(residual))
