@@ -7,6 +7,8 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aihub.types import Outcome
 from aihub.validation.checks import plugins
 from aihub.validation.results import CheckResult, Finding
@@ -38,7 +40,10 @@ def run_checks(
 def _run(check: Check, subject: Subject, chosen: CheckSettings) -> CheckResult:
     started = time.perf_counter()
     try:
-        result = check.run(subject, chosen.parameters, chosen.severity)
+        with np.errstate(
+            all="ignore"
+        ):  # values near the end of the number range become infinite, which passes nothing
+            result = check.run(subject, chosen.parameters, chosen.severity)
     except Exception as error:  # noqa: BLE001 - checks are plugins; one that breaks must fail, not stop the others
         result = _broken(check, chosen, error)
     return replace(result, duration_s=time.perf_counter() - started)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MIN_N = 24
 """Points below which no long-run variance is estimated: the answer would be a guess."""
-MAX_N = 4096
+MAX_N = 2048
 """Points above which neighbours are averaged first: the test needs low frequencies only."""
 MAX_INFLATION = 1.5
 """Frequencies are averaged only as far as the persistence seen distorts the variance by at most this factor ..."""
@@ -57,7 +57,7 @@ def thin(x: FloatArray) -> FloatArray:
         return x
     size = -(-n // MAX_N)
     groups = n // size
-    return x[..., : groups * size].reshape(*x.shape[:-1], groups, size).mean(axis=-1)
+    return np.asarray(x[..., : groups * size].reshape(*x.shape[:-1], groups, size).mean(axis=-1))
 
 
 def persistence(x: FloatArray) -> FloatArray:
@@ -171,7 +171,9 @@ def mean_interval(x: FloatArray, level: float = 0.95) -> tuple[float, float, flo
     """
     from scipy.special import stdtrit  # noqa: PLC0415 - not paid by those who only import the package
 
-    x = x[np.isfinite(x)]
+    finite = np.isfinite(x)
+    if not finite.all():
+        x = x[finite]
     if not len(x):
         return float("nan"), float("nan"), float("nan")
     mean = float(x.mean())
