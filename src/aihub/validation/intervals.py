@@ -194,20 +194,26 @@ def coverage(
     n = len(y)
     inside = (y >= lower) & (y <= upper)
     hits = int(inside.sum())
-    steps, ones = per_timestamp(inside.astype(np.float64), np.ones(n), timestamps)
-    mean, low, high = longrun.mean_interval(steps / ones)
+    steps = inside.astype(np.float64)
+    if timestamps is not None:
+        steps, ones = per_timestamp(steps, np.ones(n), timestamps)
+        steps /= ones
+    mean, low, high = longrun.mean_interval(steps)
     exact = share_interval(round(hits * len(steps) / n), len(steps)) if n else (0.0, 1.0)
     bounded = np.isfinite(lower) & np.isfinite(upper)
+    if not bounded.all():
+        y, lower, upper = y[bounded], lower[bounded], upper[bounded]
+    below, above = float((y < lower).sum()), float((y > upper).sum())
     return Coverage(
         n=n,
         level=level,
         observed=hits / n if n else float("nan"),
         lower=min(max(low, 0.0), exact[0]) if mean == mean else 0.0,  # noqa: PLR0124 - NaN is the only such number
         upper=max(min(high, 1.0), exact[1]) if mean == mean else 1.0,  # noqa: PLR0124 - as above
-        below=float((y < lower).mean()) if n else float("nan"),
-        above=float((y > upper).mean()) if n else float("nan"),
+        below=below / n if n else float("nan"),
+        above=above / n if n else float("nan"),
         kupiec_p=kupiec(hits, n, level),
         christoffersen_p=christoffersen(~inside, breaks) if n > 1 else float("nan"),
-        winkler=winkler(y[bounded], lower[bounded], upper[bounded], level),
-        width=float((upper - lower)[bounded].mean()) if bounded.any() else float("nan"),
+        winkler=winkler(y, lower, upper, level),
+        width=float((upper - lower).mean()) if len(y) else float("nan"),
     )

@@ -104,27 +104,33 @@ def interval_coverage(subject: Subject, parameters: Mapping[str, Any], severity:
     return concluded(NAME, severity, _REASON, findings, details=details, plots=drawn)
 
 
-def _in_order(subject: Subject, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Row numbers by series and time; as they come where there is no timestamp."""
-    kept = np.flatnonzero(rows)
+def _in_order(subject: Subject, rows: NDArray[np.bool_]) -> NDArray[np.intp] | slice:
+    """Rows by series and time; as they come where there is no timestamp, without a copy where all are in order."""
     stamps = time_order(subject, slice(None))
+    whole = bool(rows.all())
+    has_series = subject.series is not None and len(subject.series) == subject.n
+    if whole and (stamps is None or (not has_series and bool((stamps[1:] >= stamps[:-1]).all()))):
+        return slice(None)
+    kept = np.flatnonzero(rows)
     if stamps is None:
         return kept
-    keys = stamps[kept]
-    if subject.series is None or len(subject.series) != subject.n:
-        return kept if (keys[1:] >= keys[:-1]).all() else kept[np.argsort(keys, kind="stable")]
-    numbers: dict[Any, int] = {}
-    codes = np.array(
-        [numbers.setdefault(str(s), len(numbers)) for s in subject.series[kept].tolist()], dtype=np.intp
+    if subject.series is None or not has_series:
+        return kept[np.argsort(stamps[kept], kind="stable")]
+    return kept[np.lexsort((stamps[kept], _codes(subject.series[kept])))]
+
+
+def _codes(series: NDArray[Any]) -> NDArray[np.intp]:
+    numbers: dict[str, int] = {}
+    return np.fromiter(
+        (numbers.setdefault(str(s), len(numbers)) for s in series.tolist()), dtype=np.intp, count=len(series)
     )
-    return kept[np.lexsort((keys, codes))]
 
 
-def _breaks(subject: Subject, order: NDArray[np.intp]) -> NDArray[np.bool_] | None:
-    if subject.series is None or len(subject.series) != subject.n or not len(order):
+def _breaks(subject: Subject, order: NDArray[np.intp] | slice) -> NDArray[np.bool_] | None:
+    if subject.series is None or len(subject.series) != subject.n or not subject.n:
         return None
-    ids = subject.series[order].astype(str)
-    return np.concatenate([[True], ids[1:] != ids[:-1]])
+    codes = _codes(subject.series[order])
+    return np.concatenate([np.ones(min(len(codes), 1), dtype=bool), codes[1:] != codes[:-1]])
 
 
 def _coverage_finding(found: intervals.Coverage, tolerance: float) -> Finding:

@@ -124,7 +124,7 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
     if not subject.reference:
         return skipped(OVERLAP, severity, "the training rows are not at hand")
     rows = sample_rows(subject.n, int(parameters["max_rows"]), subject.seed)
-    columns = {name: v[rows] for name, v in subject.features.items() if len(v) == subject.n}
+    columns = {name: v[rows] for name, v in _float_columns(subject).items()}
     shared, repeated, names = leakage.overlap(columns, subject.reference)
     if not names:
         return skipped(OVERLAP, severity, "fewer than two numeric columns have values that tell rows apart")
@@ -154,9 +154,14 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
 def _numeric(subject: Subject, name: str, severity: Severity) -> dict[str, FloatArray] | CheckResult:
     if subject.y_true is None or len(subject.y_true) != subject.n:
         return skipped(name, severity, "the rows have no target")
-    numbers = {name: subject.features[name] for name in numeric_names(subject.features)}
-    found = {name: values for name, values in numbers.items() if len(values) == subject.n}
+    found = _float_columns(subject)
     return found or skipped(name, severity, "there is no numeric feature")
+
+
+def _float_columns(subject: Subject) -> dict[str, FloatArray]:
+    """Numeric feature columns that fit the predictions; columns of text are not converted to find out."""
+    columns = {name: subject.features[name] for name in numeric_names(subject.features)}
+    return {name: v for name, v in columns.items() if v.dtype.kind == "f" and len(v) == subject.n}
 
 
 def _one_series(subject: Subject, most: int) -> NDArray[np.intp]:

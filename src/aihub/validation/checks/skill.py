@@ -15,6 +15,7 @@ from aihub.validation.checks.answers import (
     milder,
     number,
     quiet,
+    sample_rows,
     skipped,
     time_order,
     within,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SKILL = "skill"
 SEASONAL = "seasonal_skill"
 BIAS = "bias"
+_MOST_LABELS = 100_000  # rows from which the median is taken; more would change its fourth digit
 CALIBRATION = "calibration"
 _SKILL_REASON = "A model that is worse than one constant number must not be deployed."
 _SEASONAL_REASON = "Repeating last week costs nothing; a model has to beat it to be worth its keep."
@@ -51,7 +53,8 @@ def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severit
     if known is None:
         return skipped(SKILL, severity, "the rows have no target")
     y, prediction, usable = known
-    labels = y[np.isfinite(y)]
+    labels = y[sample_rows(subject.n, _MOST_LABELS, subject.seed)]
+    labels = labels[np.isfinite(labels)]
     if len(labels) < 2 or labels.max() == labels.min():  # noqa: PLR2004 - one value is a constant
         return inconclusive(
             SKILL,
@@ -62,10 +65,10 @@ def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severit
         )
     is_anomaly = subject.model_type is ModelType.ANOMALY
     kind = "balanced" if is_anomaly else "absolute"
-    constant = np.full(subject.n, 0.0 if is_anomaly else float(np.median(labels)))
-    reference = comparison.row_losses(y, constant, kind)
     if is_anomaly:
-        reference = np.where(np.isfinite(reference), 0.5 * (1 - float(parameters["anomaly_gain"])), np.nan)
+        reference = np.where(np.isfinite(y), 0.5 * (1 - float(parameters["anomaly_gain"])), np.nan)
+    else:
+        reference = np.abs(y - float(np.median(labels)))
     found = comparison.compare_losses(
         reference,
         comparison.row_losses(y, prediction, kind),
@@ -168,8 +171,9 @@ def bias(subject: Subject, parameters: Mapping[str, Any], severity: Severity) ->
     stamps = time_order(subject, slice(None))
     if stamps is not None:
         usable = usable & ~np.isnat(stamps)
-    error = prediction[usable] - y[usable]
-    spread = float(y[usable].std()) if usable.any() else float("nan")
+    rows = slice(None) if usable.all() else usable
+    error = prediction[rows] - y[rows]
+    spread = float(y[rows].std()) if len(error) else float("nan")
     if len(error) < longrun.MIN_N or not spread > 0:
         return inconclusive(
             BIAS,
@@ -178,10 +182,10 @@ def bias(subject: Subject, parameters: Mapping[str, Any], severity: Severity) ->
             f"bias: {len(error)} usable rows, or a constant target, give no scale to hold the mean error against",
             "validate on more rows",
         )
-    sums, counts = comparison.per_timestamp(
-        error, np.ones(len(error)), None if stamps is None else stamps[usable]
-    )
-    mean, low, high = (v / spread for v in longrun.mean_interval(sums / counts))
+    if stamps is not None:
+        sums, counts = comparison.per_timestamp(error, np.ones(len(error)), stamps[rows])
+        error = sums / counts
+    mean, low, high = (v / spread for v in longrun.mean_interval(error))
     limit = float(parameters["max_bias"])
     outcome = within(mean, low, high, limit)
     steps = {

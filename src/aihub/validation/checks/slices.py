@@ -187,7 +187,7 @@ CHECKS: tuple[Check, ...] = (
         name=NAME,
         run=slice_performance,
         reason=_REASON,
-        parameters={"margin": 0.05, "alpha": 0.05, "min_rows": 30, "max_rows": 40_000, "most_shown": 10},
+        parameters={"margin": 0.05, "alpha": 0.05, "min_rows": 30, "max_rows": 20_000, "most_shown": 10},
         severity=Severity.WARN,
     ),
 )
