@@ -154,9 +154,11 @@ def _callbacks(on_round: OnRound | None, rounds: int) -> list[Any]:
         return []
     import xgboost as xgb  # noqa: PLC0415 - as above
 
+    report = on_round
+
     class Report(xgb.callback.TrainingCallback):  # type: ignore[misc]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
-            on_round((epoch + 1) / rounds)
+            report((epoch + 1) / rounds)
             return False
 
     return [Report()]

@@ -1,0 +1,358 @@
+"""A trained forecast: boosters, calibration, and the tail of the history that they look back to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aihub.errors import ArtifactError, ConfigError, DataError
+from aihub.training.algorithms import ALGORITHMS
+from aihub.training.forecast.codec import Codec
+from aihub.training.forecast.conformal import Band, Calibration
+from aihub.training.forecast.ensemble import POINT, QUANTILES, Ensemble
+from aihub.training.forecast.features import TARGET, FeatureSpec
+from aihub.training.forecast.history import history_from_json, history_to_json
+from aihub.training.forecast.layout import Layout
+from aihub.training.forecast.origins import Issue
+from aihub.training.forecast.panel import Table, panel_of
+from aihub.training.forecast.path import Path, known_ends
+from aihub.training.model import MODEL_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+    from aihub.training.config import TrainingConfig
+    from aihub.training.forecast.panel import IntArray
+    from aihub.training.forecast.path import Answer
+    from aihub.types import FloatArray
+
+KIND = "forecast/1"
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """Forecasts every row from what was known at its origin; see `aihub.training.forecast.origins` for which that is.
+
+    Attributes
+    ----------
+    config
+        What it was trained from.
+    codec, layout, spec
+        How tables become numbers, which seasons they have, which columns become features.
+    scale
+        Mean absolute target of each series in training, float64 ``(s,)``; the boosters work in its units.
+    issues
+        When forecasts of each series are issued.
+    ensemble, calibration
+        The boosters and the stretch of their intervals.
+    history
+        Known rows: from some weeks before the split to the end of the data.
+    """
+
+    config: TrainingConfig
+    codec: Codec
+    layout: Layout
+    spec: FeatureSpec
+    scale: FloatArray
+    issues: tuple[Issue, ...]
+    ensemble: Ensemble
+    calibration: Calibration
+    history: Table
+
+    @property
+    def kind(self) -> str:
+        """Format of `to_files`."""
+        return KIND
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Columns that a caller must send: timestamp, series id (where there is one), features."""
+        ids = () if self.config.series_id is None else (self.config.series_id,)
+        return (self.config.timestamp, *ids, *self.codec.columns)
+
+    def predict(self, data: Any, *, history: Any | None = None) -> FloatArray:
+        """Forecast each row of `data`, in row order.
+
+        Parameters
+        ----------
+        data
+            Table with `feature_names`; more columns (the target among them) are ignored. Rows in any order.
+        history
+            Timestamp, series id and target (features too, where they are smoothed over the past) of newer rows; goes over
+            the model's own history. Values after a row's origin do not reach the row.
+
+        Returns
+        -------
+        ndarray of float64, shape ``(n,)``
+
+        Raises
+        ------
+        DataError
+            A column is missing or unreadable, a series is unknown, or nothing is known before any row.
+        """
+        answer, scale = self._answer(data, history)
+        return answer.point * scale
+
+    def predict_interval(
+        self, data: Any, *, history: Any | None = None, level: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Bounds that hold each row's actual with probability `level` (default: the config's); see `predict`.
+
+        Raises
+        ------
+        ConfigError
+            `level` is not between 0 and 1.
+        DataError
+            As `predict`.
+        """
+        wanted = self._level(level)
+        answer, scale = self._answer(data, history)
+        lower, upper = self.calibration.interval(answer.point, answer.band, wanted)
+        return lower * scale, upper * scale
+
+    def predict_with_interval(
+        self, data: Any, *, history: Any | None = None, level: float | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Prediction, lower and upper bound in one pass; see `predict` and `predict_interval`."""
+        wanted = self._level(level)
+        answer, scale = self._answer(data, history)
+        lower, upper = self.calibration.interval(answer.point, answer.band, wanted)
+        return answer.point * scale, lower * scale, upper * scale
+
+    def leads(self, data: Any, *, history: Any | None = None) -> IntArray:
+        """Return the steps from each row's origin to the row, in row order; see `predict`."""
+        return self._answer(data, history)[0].rows.lead
+
+    def forecast(
+        self, horizon: int | None = None, *, history: Any | None = None, future: Any | None = None
+    ) -> pl.DataFrame:
+        """Forecast the next steps of every series after its last known target.
+
+        Parameters
+        ----------
+        horizon
+            Steps; default: the config's.
+        history
+            As in `predict`.
+        future
+            The features that are known ahead, with timestamp and series id, for those steps. Not needed where the model
+            has none, or where the data it was trained on (or `history`) already has them with an empty target.
+
+        Returns
+        -------
+        polars.DataFrame
+            Timestamp (UTC), series id (where there is one), ``prediction``, ``lower``, ``upper`` at the config's level.
+
+        Raises
+        ------
+        DataError
+            A known-ahead feature is missing for a step.
+        """
+        import polars as pl  # noqa: PLC0415 - 0.1 s that only training and prediction pay
+
+        steps = self.layout.horizon if horizon is None else horizon
+        if steps < 1:
+            raise ConfigError(f"horizon is {steps}; ask for one step or more.", field="horizon")
+        extra = () if history is None else self.codec.new_series(history, what="history")
+        newer = [self._read_history(history, extra)] if history is not None else []
+        ahead = (
+            [self.codec.table(future, what="future", extra=extra, target=False)] if future is not None else []
+        )
+        count = len(self.codec.series) + len(extra)
+        known = panel_of([self.history, *newer], count, (TARGET,))
+        ends = known_ends(known)
+        members = np.flatnonzero(known.length > 0)
+        series = np.repeat(members, steps)
+        step = np.repeat(ends[members], steps) + np.tile(np.arange(1, steps + 1), len(members))
+        query = self._with_features(series, step, [self.history, *newer, *ahead], count)
+        answer, scale = self._answer_rows(query, [*newer, *ahead], extra)
+        lower, upper = self.calibration.interval(answer.point, answer.band, self.config.interval_level)
+        names = np.array([*self.codec.series, *extra])
+        columns: dict[str, Any] = {self.config.timestamp: self.codec.stamps(step)}
+        if self.config.series_id is not None:
+            columns[self.config.series_id] = names[series].tolist()
+        return pl.DataFrame(
+            {**columns, "prediction": answer.point * scale, "lower": lower * scale, "upper": upper * scale}
+        )
+
+    def with_history(self, table: Table) -> Forecaster:
+        """Return the same model with other history."""
+        return replace(self, history=table)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Everything that `from_files` needs: one native file per booster, and ``model.json``."""
+        algorithm = ALGORITHMS.get(self.config.algorithm)
+        files = {
+            f"{name}{algorithm.suffix}": b.to_bytes() for name, b in sorted(self.ensemble.boosters.items())
+        }
+        content = {
+            "kind": KIND,
+            "config": self.config.model_dump(mode="json"),
+            "layout": self.layout.to_json(),
+            "spec": self.spec.to_json(),
+            "offset_s": self.codec.offset_s,
+            "series": list(self.codec.series),
+            "words": {name: list(words) for name, words in self.codec.words.items()},
+            "numbers": list(self.codec.numbers),
+            "zone": self.codec.zone,
+            "scale": self.scale.tolist(),
+            "issues": [issue.to_json() for issue in self.issues],
+            "change_share": self.ensemble.change_share,
+            "calibration": self.calibration.to_json(),
+            "history": history_to_json(self.history),
+        }
+        files[MODEL_FILE] = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        return files
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Forecaster:
+        """Read `to_files` back.
+
+        Raises
+        ------
+        ArtifactError
+            A file or a field is missing or cannot be read.
+        """
+        from aihub.training.config import TrainingConfig  # noqa: PLC0415 - pydantic is not needed to predict in process
+
+        try:
+            content = json.loads(files[MODEL_FILE])
+            if content["kind"] != KIND:
+                raise ArtifactError(
+                    f"a forecast of kind {content['kind']!r}, not {KIND!r}; train the model again"
+                )
+            config = TrainingConfig.model_validate(content["config"])
+            algorithm = ALGORITHMS.get(config.algorithm)
+            boosters = {n: algorithm.load(files[f"{n}{algorithm.suffix}"]) for n in (*POINT, *QUANTILES)}
+            layout = Layout.from_json(content["layout"])
+            return cls(
+                config=config,
+                codec=Codec(
+                    config,
+                    layout.step_s,
+                    int(content["offset_s"]),
+                    tuple(content["series"]),
+                    {name: tuple(words) for name, words in content["words"].items()},
+                    tuple(content["numbers"]),
+                    str(content["zone"]),
+                ),
+                layout=layout,
+                spec=FeatureSpec.from_json(content["spec"]),
+                scale=np.asarray(content["scale"], dtype=np.float64),
+                issues=tuple(Issue.from_json(fields) for fields in content["issues"]),
+                ensemble=Ensemble(boosters, float(content["change_share"])),
+                calibration=Calibration.from_json(content["calibration"]),
+                history=history_from_json(content["history"]),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ArtifactError(
+                f"the model's files do not fit together ({error!r}); train the model again"
+            ) from error
+
+    def _level(self, level: float | None) -> float:
+        wanted = self.config.interval_level if level is None else level
+        if not 0 < wanted < 1:
+            raise ConfigError(
+                f"level is {wanted!r}; give a share between 0 and 1, such as 0.9.", field="level"
+            )
+        return wanted
+
+    def _answer(self, data: Any, history: Any | None) -> tuple[Answer, FloatArray]:
+        extra = () if history is None else self.codec.new_series(history, what="history")
+        query = self.codec.table(data, what="data", extra=extra, target=False)
+        newer = [] if history is None else [self._read_history(history, extra)]
+        return self._answer_rows(query, newer, extra)
+
+    def _read_history(self, history: Any, extra: tuple[str, ...]) -> Table:
+        return self.codec.table(history, what="history", extra=extra, target=True, features=False)
+
+    def _answer_rows(
+        self, query: Table, newer: list[Table], extra: tuple[str, ...]
+    ) -> tuple[Answer, FloatArray]:
+        """Forecast rows in units of their scale; `query` has no target."""
+        count = len(self.codec.series) + len(extra)
+        known = [_without_old(table, query, self.layout, count) for table in (self.history, *newer)]
+        until = np.full(count, np.iinfo(np.int64).min // 4)
+        np.maximum.at(until, query.series, query.step)
+        panel = panel_of([*known, query], count, (TARGET, *self.spec.columns), until=until)
+        scale = self._scale(panel.columns[TARGET], panel.base, panel.length)
+        panel.columns[TARGET] = panel.columns[TARGET] / np.repeat(scale, panel.length)
+        usual = max(set(self.issues), key=self.issues.count)
+        path = Path(
+            panel,
+            self.layout,
+            self.spec,
+            (*self.issues, *(usual for _ in extra)),
+            self.codec.offset_s,
+            self.codec.zone,
+            self.config.calendar,
+        )
+        if not len(query):
+            none = np.empty(0)
+            return _nothing(none), none
+        if not np.isfinite(panel.columns[TARGET]).any():
+            raise DataError(
+                "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
+            )
+        answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
+        return answer, scale[query.series]
+
+    def _scale(self, target: FloatArray, base: IntArray, length: IntArray) -> FloatArray:
+        """Scale of each series; of one that was not there in training, from its history."""
+        scale = np.ones(len(length))
+        scale[: len(self.scale)] = self.scale
+        for at in range(len(self.scale), len(length)):
+            scale[at] = typical_size(target[base[at] : base[at] + length[at]])
+        return scale
+
+    def _with_features(self, series: IntArray, step: IntArray, tables: list[Table], count: int) -> Table:
+        """Rows to forecast with the features that are known for them."""
+        until = np.full(count, np.iinfo(np.int64).min // 4)
+        np.maximum.at(until, series, step)
+        names = (*self.spec.known, *self.spec.categories)
+        panel = panel_of(tables, count, names, until=until)
+        columns = {name: panel.gather(panel.columns[name], series, step) for name in names}
+        for name in self.spec.known:
+            absent = ~np.isfinite(columns[name])
+            if absent.any():
+                first = self.codec.stamps(step[absent][:1])[0]
+                raise DataError(
+                    f"the forecast needs it for {int(absent.sum())} steps from {first:%Y-%m-%d %H:%M} UTC on. "
+                    "Pass them as future=.",
+                    column=name,
+                )
+        return Table(series, step, columns)
+
+
+def typical_size(target: FloatArray) -> float:
+    """Mean absolute value; 1 where nothing is known or all is zero."""
+    known = np.abs(target[np.isfinite(target)])
+    size = float(known.mean()) if len(known) else 0.0
+    return size if size > 0 else 1.0
+
+
+def _without_old(table: Table, query: Table, layout: Layout, count: int) -> Table:
+    """Leave out rows that no feature of `query` can reach, but keep the end of each series to step ahead from."""
+    if not len(table) or not len(query):
+        return table
+    first = np.full(count, np.iinfo(np.int64).max // 4)
+    np.minimum.at(first, query.series, query.step)
+    last = np.full(count, np.iinfo(np.int64).min // 4)
+    known = np.isfinite(table.columns[TARGET]) if TARGET in table.columns else np.ones(len(table), dtype=bool)
+    np.maximum.at(last, table.series[known], table.step[known])
+    reach = layout.reach + 2 * max(layout.horizon, layout.short)
+    keep = table.step >= (np.minimum(first, last) - reach)[table.series]
+    return Table(table.series[keep], table.step[keep], {n: v[keep] for n, v in table.columns.items()})
+
+
+def _nothing(none: FloatArray) -> Answer:
+    from aihub.training.forecast.features import Rows  # noqa: PLC0415 - only an empty table needs it
+    from aihub.training.forecast.path import Answer  # noqa: PLC0415 - as above
+
+    empty = np.empty(0, dtype=np.int64)
+    return Answer(none, Band(none, none), Rows(empty, empty, empty))
