@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare ``--aihub-report``."""
     group = parser.getgroup("aihub")
-    group.addoption("--aihub-report", metavar="DIR", help="write the validation reports of `validate_model` to DIR")
+    group.addoption(
+        "--aihub-report", metavar="DIR", help="write the validation reports of `validate_model` to DIR"
+    )
 
 
 @pytest.fixture
@@ -37,10 +39,9 @@ def validate_model(request: pytest.FixtureRequest) -> Callable[..., ValidationRe
         thresholds: dict[str, dict[str, float]] | None = None,
         **options: Any,
     ) -> ValidationReport:
-        from aihub.types import ModelType  # noqa: PLC0415 - a test run that validates nothing pays nothing
-        from aihub.validation import ModelValidator  # noqa: PLC0415
+        from aihub.validation.validator import ModelValidator  # noqa: PLC0415 - a test run that validates nothing pays nothing
 
-        validator = ModelValidator(ModelType(model_type), thresholds)
+        validator = ModelValidator(model_type, thresholds)
         report = validator.validate_model(model_path, validation_data, target_column, **options)
         folder = request.config.getoption("--aihub-report")
         if folder:

@@ -1,0 +1,243 @@
+"""`aihub validate`: one model file on one table, and every form of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aihub.errors import ConfigError, DataError
+from aihub.types import ModelType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from aihub.types import Predictor
+    from aihub.validation.results import ValidationReport
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=_FILE)
+@click.option(
+    "--data", type=_FILE, required=True, help="Table to validate on: CSV, Parquet or ARFF, also compressed."
+)
+@click.option("--target", help="Column with what really happened; a model of the hub knows it.")
+@click.option(
+    "--baseline", type=_FILE, help='Metrics to hold it against: JSON such as {"mae": 45.0}, or a report.json.'
+)
+@click.option(
+    "--profile",
+    type=_FILE,
+    help="Training data to compare with: a file of `aihub profile`, or JSON with mean and std.",
+)
+@click.option(
+    "--spec", type=_FILE, help="Spec whose validation section sets thresholds, checks and severities."
+)
+@click.option("--champion", type=_FILE, help="Model in use, to be compared with on the same rows.")
+@click.option(
+    "--since",
+    type=click.DateTime(),
+    help="Judge the rows from this moment (UTC) on; earlier ones are history.",
+)
+@click.option(
+    "--model-type",
+    type=click.Choice(list(ModelType)),
+    help="Of a model that does not say it itself; forecast by default.",
+)
+@click.option("--report", type=_FILE, help="Folder for report.txt, .json, .md, .html and junit.xml.")
+@click.option(
+    "--trust", is_flag=True, help="Read a pickle that names more than the allow-list; the report says so."
+)
+@click.option("--annotations", is_flag=True, help="Also print GitHub annotations, placed at the spec.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+def validate(model: Path, *, as_json: bool, report: Path | None, annotations: bool, **options: Any) -> int:
+    """Validate MODEL on a table and say whether it may pass the gate.
+
+    MODEL is an artefact of the hub, a LightGBM text model, an XGBoost UBJSON or JSON model, or a pickle of an estimator.
+
+    Exit codes: 0 the gate passed, 1 the gate failed, 2 bad input, 3 internal error.
+    """
+    from aihub.validation.report import render_annotations, render_json, render_text, write_reports  # noqa: PLC0415
+
+    result = judged(model, **options)
+    written = write_reports(result, report) if report is not None else {}
+    if as_json:
+        click.echo(render_json(result))
+    else:
+        click.echo(render_text(result))
+        if written:
+            click.echo(f"Report: {written['report.html']}")
+    if annotations:
+        spec = options["spec"]
+        click.echo(
+            render_annotations(result, file=None if spec is None else spec.as_posix()), nl=False, err=as_json
+        )
+    return 0 if result.passed else 1
+
+
+def judged(
+    model: Path,
+    *,
+    data: Path,
+    target: str | None,
+    baseline: Path | None,
+    profile: Path | None,
+    spec: Path | None,
+    champion: Path | None,
+    since: datetime | None,
+    model_type: str | None,
+    trust: bool,
+) -> ValidationReport:
+    """Read everything that was named, and run the gate.
+
+    Raises
+    ------
+    InputError, ValidationError
+        A file cannot be used; the message names it.
+    """
+    from aihub.training.data.sources import locate  # noqa: PLC0415 - polars
+    from aihub.validation.prediction import load  # noqa: PLC0415 - numpy and the model's libraries
+    from aihub.validation.validator import ModelValidator  # noqa: PLC0415
+
+    # What costs nothing to look at is looked at before the model is loaded in its child process.
+    locate(data)
+    section, spec_type = _section(spec)
+    metrics = _baseline(baseline)
+    stats, profile_file = _profile(profile)
+    loaded = load(model, trust=trust)
+    config = getattr(loaded, "config", None)
+    kind = model_type or spec_type or getattr(config, "model_type", None) or ModelType.FORECAST
+    column = target or getattr(config, "target", None)
+    if column is None:
+        raise ConfigError(
+            "the model does not say what it predicts; name the column with --target", field="target"
+        )
+    table, context = _table(data, loaded, column)
+    rows = _since(table, config, since)
+
+    def loader(path: str, *, trust: bool) -> Predictor:
+        return loaded if Path(path) == model else load(path, trust=trust)
+
+    validator = ModelValidator(kind, spec=section, loader=loader)
+    return validator.validate_model(
+        model,
+        rows,
+        column,
+        baseline_metrics=metrics,
+        training_data_stats=stats,
+        champion=champion,
+        training_profile=profile_file,
+        history=table if since is not None else None,
+        trust=trust,
+        context={**context, **({"champion": {"file": str(champion)}} if champion else {})},
+    )
+
+
+def _section(spec: Path | None) -> tuple[Mapping[str, Any] | None, ModelType | None]:
+    if spec is None:
+        return None, None
+    from aihub.training.spec import load_spec  # noqa: PLC0415 - pydantic only where there is a spec
+
+    found = load_spec(spec)
+    return found.validation, found.training.model_type
+
+
+def _table(data: Path, model: Any, target: str) -> tuple[Any, dict[str, Any]]:
+    """Read the table the way the model was trained where it says how, else as it stands."""
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "model_copy"):
+        from aihub.cli.tables import read_table  # noqa: PLC0415 - polars
+
+        frame, said = read_table(data)
+        return frame, {"data": {"file": str(data), "rows": frame.height}, "notes": said}
+    from aihub.training.data import load  # noqa: PLC0415 - as above
+
+    # Judged is what the file says: nothing is corrected, and the training window does not hold.
+    asked = config.model_copy(
+        update={"training_start": None, "training_end": None, "repair": "off", "target": target}
+    )
+    prepared = load(data, asked)
+    frame = _with_constants(prepared.frame, data, model)
+    notes = [note.to_dict() for note in prepared.notes]
+    return frame, {"data": {"file": str(data), **prepared.fingerprint.to_dict()}, "notes": notes}
+
+
+def _with_constants(frame: Any, data: Path, model: Any) -> Any:
+    """Give back the columns that are useless to train on (always the same value) and that the model wants all the same."""
+    lost = [name for name in model.feature_names if name not in frame.columns]
+    if not lost:
+        return frame
+    import polars as pl  # noqa: PLC0415
+
+    from aihub.cli.tables import read_table  # noqa: PLC0415
+
+    whole, _ = read_table(data)
+    known = [name for name in lost if name in whole.columns]
+    values = {name: whole.get_column(name).drop_nulls() for name in known}
+    return frame.with_columns(pl.lit(v[0] if len(v) else None).alias(name) for name, v in values.items())
+
+
+def _since(table: Any, config: Any, since: datetime | None) -> Any:
+    if since is None:
+        return table
+    import polars as pl  # noqa: PLC0415
+
+    name = getattr(config, "timestamp", None)
+    if name is None or not isinstance(table.schema.get(name), pl.Datetime):
+        raise ConfigError(
+            "--since needs a model of the hub, which knows its column of time stamps", field="since"
+        )
+    moment = pl.lit(since).dt.replace_time_zone("UTC")
+    rows = table.filter(pl.col(name) >= moment)
+    if rows.height == 0:
+        last = table.get_column(name).max()
+        raise DataError(
+            f"no row is from {since:%Y-%m-%d %H:%M} or later; the last is from {last:%Y-%m-%d %H:%M}",
+            column=name,
+        )
+    return rows
+
+
+def _baseline(path: Path | None) -> dict[str, float] | None:
+    if path is None:
+        return None
+    content = _json(path, "a baseline")
+    metrics = content.get("checks", {}).get("performance", {}).get("metrics", content)
+    numbers = {
+        k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and not isinstance(v, bool)
+    }
+    if not numbers:
+        raise DataError(
+            'holds no metric; give JSON such as {"mae": 45.0}, or a report.json of the hub', file=str(path)
+        )
+    return numbers
+
+
+def _profile(path: Path | None) -> tuple[dict[str, Any] | None, Path | None]:
+    """Return the guide's statistics or the path of a profile, whichever the file holds."""
+    if path is None:
+        return None, None
+    try:
+        with path.open("rb") as file:
+            is_json = file.read(64).lstrip().startswith(b"{")
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}). Check the path.", file=str(path)) from error
+    return (_json(path, "training statistics"), None) if is_json else (None, path)
+
+
+def _json(path: Path, what: str) -> dict[str, Any]:
+    import json  # noqa: PLC0415 - only where a file is named
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}). Check the path.", file=str(path)) from error
+    except ValueError as error:
+        raise DataError(f"is not JSON ({error}). Give {what} as a JSON object.", file=str(path)) from error
+    if not isinstance(content, dict):
+        raise DataError(f"holds no JSON object. Give {what} as one.", file=str(path))
+    return content
