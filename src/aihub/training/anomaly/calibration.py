@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _ENOUGH_FOR_ISOTONIC = 60
 """Events of the rarer class from which the shape of the curve is learned instead of assumed."""
 _RAW_SHARE = 1e-3
-_TAIL_FROM = 0.02
-_TINY = 1e-300
+_TAIL_FROM = 0.9
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -118,23 +118,23 @@ def _logit(p: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class TailTable:
-    """The share of normal rows that are at least as unusual: empirical in the bulk, a Weibull tail beyond.
+    """How surprising a statistic is: ``-log`` of the share of normal rows that are at least as large.
 
-    The tail is fitted to the quantiles between one half and 98 %, so that a few per cent of anomalies among the
-    reference rows do not teach it that anomalies are normal, and what lies beyond every reference row still gets a rank.
+    Empirical up to the 90 % quantile. Beyond, an exponential tail whose scale is the median excess: its slope does not
+    see the last 5 % of the reference rows, so that a few per cent of anomalies among them do not teach it that anomalies
+    are normal, and what lies beyond every reference row still gets a rank.
 
     Attributes
     ----------
     knots, surprise
         Statistic and ``-log p`` at reference quantiles, shape (k,) each, non-decreasing.
-    scale, shape
-        Weibull tail: ``-log p = (x / scale) ** shape``, moved to continue from the last knot.
+    scale
+        By how much the statistic grows where the tail falls by a factor e.
     """
 
     knots: FloatArray
     surprise: FloatArray
     scale: float
-    shape: float
 
     @classmethod
     def fit(cls, reference: FloatArray) -> TailTable:
@@ -143,50 +143,33 @@ class TailTable:
         Examples
         --------
         >>> import numpy as np
-        >>> normal = np.abs(np.random.default_rng(0).normal(size=5000))
-        >>> tail = TailTable.fit(normal)
-        >>> bool(0.7 < tail(np.array([4.0]))[0] / -np.log(6.3e-5) < 1.1)
-        True
+        >>> waiting = np.random.default_rng(0).exponential(size=20_000)
+        >>> TailTable.fit(waiting)(np.array([1.0, 5.0])).round(1).tolist()
+        [1.0, 5.0]
         """
-        values = np.sort(reference[np.isfinite(reference)])
-        if not len(values) or values[-1] <= 0:
-            return cls(np.zeros(1), np.zeros(1), 1e-12, 1.0)
-        shares = 1 - np.geomspace(0.7, _TAIL_FROM, 24)
-        points = np.quantile(values, shares)
-        fit_at = shares >= 0.5  # noqa: PLR2004 - the median
-        x, y = points[fit_at], -np.log(1 - shares[fit_at])
-        usable = x > 0
-        shape = 1.0
-        if usable.sum() > 2 and x[usable][-1] > x[usable][0]:  # noqa: PLR2004 - a line needs more than two points
-            shape = float(np.clip(np.polyfit(np.log(x[usable]), np.log(y[usable]), 1)[0], 0.3, 2.0))
-        last = max(float(points[-1]), 1e-12)
-        # The curve through the last knot, so that it continues without a step.
-        scale = last / float(-np.log(_TAIL_FROM)) ** (1 / shape)
-        return cls(np.maximum.accumulate(points), -np.log(1 - shares), scale, shape)
+        values = reference[np.isfinite(reference)]
+        if not len(values):
+            return cls(np.zeros(1), np.zeros(1), 1.0)
+        shares = 1 - np.linspace(0.0, _TAIL_FROM, 65)
+        knots = np.maximum.accumulate(np.quantile(values, 1 - shares))
+        excess = values[values > knots[-1]] - knots[-1]
+        scale = float(np.median(excess)) / np.log(2) if len(excess) else 0.0
+        return cls(knots, -np.log(shares), max(scale, 1e-9 * max(1.0, float(knots[-1]))))
 
     def __call__(self, statistic: FloatArray) -> FloatArray:
         """Return ``-log p`` per row, shape (n,); NaN (nothing to judge) is 0."""
-        x = np.nan_to_num(statistic, nan=0.0, posinf=1e300)
-        inside = np.interp(x, self.knots, self.surprise, left=0.0)
-        with np.errstate(over="ignore"):
-            beyond = (x / self.scale) ** self.shape
-        return np.where(x > self.knots[-1], np.clip(beyond, self.surprise[-1], -np.log(_TINY)), inside)
+        x = np.nan_to_num(statistic, nan=0.0, posinf=_LARGEST)
+        inside = np.interp(x, self.knots, self.surprise)
+        beyond = self.surprise[-1] + np.minimum((x - self.knots[-1]) / self.scale, _LARGEST)
+        return np.where(x > self.knots[-1], beyond, inside)
 
     def to_state(self) -> dict[str, Any]:
         """Return JSON-able values for `from_state`."""
-        return {
-            "knots": self.knots.tolist(),
-            "surprise": self.surprise.tolist(),
-            "scale": self.scale,
-            "shape": self.shape,
-        }
+        return {"knots": self.knots.tolist(), "surprise": self.surprise.tolist(), "scale": self.scale}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TailTable:
         """Inverse of `to_state`."""
         return cls(
-            np.asarray(state["knots"], float),
-            np.asarray(state["surprise"], float),
-            float(state["scale"]),
-            float(state["shape"]),
+            np.asarray(state["knots"], float), np.asarray(state["surprise"], float), float(state["scale"])
         )

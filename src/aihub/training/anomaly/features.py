@@ -75,7 +75,8 @@ def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> Fe
     """Features for a classifier: values, calendar, and each number against its own past day.
 
     Per numeric column: its difference from the trailing median, the same in trailing standard deviations, its difference
-    from the row before and from a day (season) before, and for how many rows it has not moved.
+    from the row before, from a day (season) before and from the median of the last seven days at this time (also as a
+    mean of the last six rows), and for how many rows it has not moved.
     """
     named: dict[str, FloatArray] = {
         name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
@@ -92,12 +93,15 @@ def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[
     dense = grid.spread(value)
     usual = grid.rolled(dense, "median", pace.season)
     spread = grid.rolled(dense, "std", pace.season)
+    then = value - grid.same_time(dense, pace)
     floor = 1e-6 * max(float(np.nanmax(np.abs(value), initial=0.0)), 1e-12)
     return {
         f"{name}: from usual": value - usual,
         f"{name}: from usual in sd": (value - usual) / np.maximum(spread, floor),
         f"{name}: change": value - grid.ago(dense, 1),
         f"{name}: from a season ago": value - grid.ago(dense, pace.season),
+        f"{name}: from usual at this time": then,
+        f"{name}: from usual at this time, recent mean": grid.rolled(grid.spread(then), "mean", 6, until=0),
         f"{name}: rows unmoved": np.minimum(grid.run_length(dense), pace.season),
     }
 
@@ -138,6 +142,7 @@ def expectation_features(
     named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
     named |= calendar(rows.times, zone)
     named["a season ago"] = (grid.ago(dense, season) - level) / scale
+    named["usual at this time"] = (grid.same_time(dense, pace) - level) / scale
     named["around a season ago"] = (grid.rolled(dense, "mean", 3, until=max(season - 1, 1)) - level) / scale
     if pace.has_week:
         named["a week ago"] = (grid.ago(dense, 7 * season) - level) / scale

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 DAY_US = 86_400_000_000
 _MAX_SEASON = 2_880
 _MAX_LOOKBACK = 21_000
-_REGULAR_SHARE = 0.8
+_REGULAR_SHARE = 0.6
+_JITTER = 0.1
 _MIN_SEASON = 4
 
 
@@ -74,11 +75,11 @@ class Pace:
 
     @classmethod
     def of(cls, rows: Rows, step_us: int) -> Pace:
-        """Tell whether the rows lie on a grid of `step_us`."""
+        """Tell whether most rows follow the one before after `step_us`; else lags count rows."""
         order = np.lexsort((rows.times, rows.series))
         steps = np.diff(rows.times[order])[rows.series[order][1:] == rows.series[order][:-1]]
-        on_grid = (steps > 0) & (np.abs(steps / step_us - np.round(steps / step_us)) < 0.1)  # noqa: PLR2004 - jitter of a tenth
-        return cls(step_us=step_us, is_regular=bool(not len(steps) or on_grid.mean() >= _REGULAR_SHARE))
+        is_one_step = np.abs(steps / step_us - 1) < _JITTER
+        return cls(step_us=step_us, is_regular=bool(not len(steps) or is_one_step.mean() >= _REGULAR_SHARE))
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,12 @@ class Grid:
     ) -> FloatArray:
         """Statistic of the `window` cells that end `until` cells before each row (0: the row's own cell included).
 
-        NaN where less than a quarter of the cells hold a value.
+        NaN where less than a twelfth of the cells hold a value.
         """
         import polars as pl  # noqa: PLC0415 - 0.1 s that `aihub --help` must not pay
 
         cells = pl.Series(dense).fill_nan(None)
-        enough = max(1 if how != "std" else 2, window // 4)
+        enough = max(1 if how != "std" else 2, window // 12)
         window = max(window, enough)
         if how == "median":
             out = cells.rolling_median(window, min_samples=enough)
@@ -149,6 +150,17 @@ class Grid:
         else:
             out = cells.rolling_std(window, min_samples=enough)
         return self.ago(out.fill_null(float("nan")).to_numpy(), until)
+
+    def same_time(self, dense: FloatArray, pace: Pace) -> FloatArray:
+        """Median of the values at this time of the season, over the last seven seasons (or two); NaN without any.
+
+        A disturbance of two days does not move it.
+        """
+        past = np.stack([self.ago(dense, k * pace.season) for k in range(1, 8 if pace.has_week else 3)])
+        out = np.full(past.shape[1], np.nan)
+        known = ~np.isnan(past).all(axis=0)
+        out[known] = np.nanmedian(past[:, known], axis=0)
+        return out
 
     def run_length(self, dense: FloatArray) -> FloatArray:
         """Cells up to each row, its own included, that hold the same value without interruption."""
