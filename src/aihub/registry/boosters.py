@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aihub.types import FloatArray
 
 TRIAL_ROWS = 64
+MAX_FEATURE_NAMES = 100_000
 _DEFAULT_NAME = re.compile(r"Column_\d+")
 
 

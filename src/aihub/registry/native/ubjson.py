@@ -151,7 +151,7 @@ def _length(value: Sized) -> bytes:
     return b"L" + struct.pack(">q", len(value))
 
 
-def _scalar(value: bool | float | None) -> list[bytes]:
+def _scalar(value: object) -> list[bytes]:
     match value:
         case None:
             return [b"Z"]
@@ -161,8 +161,10 @@ def _scalar(value: bool | float | None) -> list[bytes]:
             return _whole(value)
         case float() if value == np.float32(value):
             return [b"d", struct.pack(">f", value)]
-        case _:
+        case float():
             return [b"D", struct.pack(">d", value)]
+        case _:
+            raise TypeError(f"cannot write {type(value).__name__}")
 
 
 def _write_text(text: str, parts: list[bytes]) -> None:
