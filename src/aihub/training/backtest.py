@@ -153,7 +153,7 @@ def fold_figures(
         if len(which)
     )
     return _result(
-        made, leads[order], actual[order], predicted[order], lower[order], upper[order], refitted=False
+        made, tuple(column[order] for column in (leads, actual, predicted, lower, upper)), refitted=False
     )
 
 
@@ -202,7 +202,7 @@ def backtest(
         made.append(fold)
         parts.append(rows)
     return _result(
-        tuple(made), *(np.concatenate(column) for column in zip(*parts, strict=True)), refitted=True
+        tuple(made), tuple(np.concatenate(column) for column in zip(*parts, strict=True)), refitted=True
     )
 
 
