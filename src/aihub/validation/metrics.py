@@ -79,13 +79,14 @@ class RegressionSums:
 
     @classmethod
     def of(cls, y_true: FloatArray, y_pred: FloatArray) -> RegressionSums:
-        """Sums over rows; float64 of shape (n,) each."""
+        """Compute the sums over rows; float64 of shape (n,) each."""
         total = cls()
         for start in range(0, len(y_true), _CHUNK):
             total = total.merge(cls._of_chunk(y_true[start : start + _CHUNK], y_pred[start : start + _CHUNK]))
         return total
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")
     def _of_chunk(cls, y: FloatArray, p: FloatArray) -> RegressionSums:
         bad = excluded = 0
         if not math.isfinite(float(y.sum())) or not math.isfinite(float(p.sum())):
@@ -114,7 +115,7 @@ class RegressionSums:
             )
 
     def merge(self, other: RegressionSums) -> RegressionSums:
-        """Sums over both tables."""
+        """Add the sums of two tables."""
         return RegressionSums(
             n=self.n + other.n,
             excluded=self.excluded + other.excluded,
@@ -247,7 +248,7 @@ class ClassificationSums:
     def of(
         cls, y_true: FloatArray, y_pred: FloatArray, score: FloatArray | None = None
     ) -> ClassificationSums:
-        """Sums over rows; labels and predictions are positive from 0.5 up; float64 of shape (n,) each."""
+        """Count rows; labels and predictions are positive from 0.5 up; float64 of shape (n,) each."""
         ranked = y_pred if score is None else score
         answered = np.isfinite(y_pred) & np.isfinite(ranked)
         labelled = np.isfinite(y_true)
@@ -273,7 +274,7 @@ class ClassificationSums:
         return self.tp + self.fp + self.fn + self.tn
 
     def merge(self, other: ClassificationSums) -> ClassificationSums:
-        """Sums over both tables."""
+        """Add the sums of two tables."""
         return ClassificationSums(
             self.tp + other.tp,
             self.fp + other.fp,

@@ -102,7 +102,7 @@ def label(value: Any) -> str:
 
 
 def _capped(counts: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """The `MAX_EXACT` largest counts, less the next one, which is returned too; ordered by count, then name."""
+    """Take the next largest count off the `MAX_EXACT` largest; return both, ordered by count, then name."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     dropped = ordered[MAX_EXACT][1] if len(ordered) > MAX_EXACT else 0
     return {name: count - dropped for name, count in ordered[:MAX_EXACT] if count > dropped}, dropped

@@ -41,9 +41,9 @@ class CellMoments:
         shift = float(values.mean()) if values.size else 0.0
         centred = values - shift
         total = np.bincount(cell, weights=centred, minlength=CELLS)
-        mean = np.divide(total, n, out=np.zeros(CELLS), where=n > 0)
+        mean = total / np.maximum(n, 1)
         centred -= mean[cell]
-        m2 = np.bincount(cell, weights=centred * centred, minlength=CELLS)
+        m2 = np.bincount(cell, weights=centred * centred, minlength=CELLS).astype(np.float64)
         return cls(n, np.where(n > 0, mean + shift, 0.0), m2)
 
     @classmethod

@@ -52,10 +52,13 @@ def encode(profile: Profile) -> bytes:
         "end": profile.end,
         "columns": [[name, _column(summary, arrays)] for name, summary in profile.columns.items()],
         "cells": [
-            [name, arrays.add(c.n), arrays.floats(c.mean), arrays.floats(c.m2)] for name, c in profile.cells.items()
+            [name, arrays.add(c.n), arrays.floats(c.mean), arrays.floats(c.m2)]
+            for name, c in profile.cells.items()
         ],
         "regression": None if profile.regression is None else asdict(profile.regression),
-        "classification": None if profile.classification is None else _classes(profile.classification, arrays),
+        "classification": None
+        if profile.classification is None
+        else _classes(profile.classification, arrays),
     }
     text = json.dumps(header, ensure_ascii=True, separators=(",", ":")).encode()
     body = struct.pack(">I", len(text)) + text + b"".join(arrays.parts)
@@ -79,7 +82,9 @@ def decode(data: bytes) -> Profile:
     if digest != _digest(version, length, packed):
         raise ArtifactError(f"the profile was changed or cut off (its digest does not match); {_AGAIN}")
     if version != VERSION:
-        raise ArtifactError(f"the profile has version {version}, this program reads version {VERSION}; {_AGAIN}")
+        raise ArtifactError(
+            f"the profile has version {version}, this program reads version {VERSION}; {_AGAIN}"
+        )
     if length > MAX_BODY_BYTES:
         raise ArtifactError(f"the profile claims {length} bytes, at most {MAX_BODY_BYTES} are read; {_AGAIN}")
     try:
@@ -199,9 +204,17 @@ def _read_column(said: Any, reader: _Reader, rows: int) -> NumericSummary | Cate
     if said["kind"] == "category":
         names, counts = said["names"], reader.counts(said["counts"], MAX_EXACT).tolist()
         error = _whole(said["error"], rows)
-        if len(names) != len(counts) or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
+        if (
+            len(names) != len(counts)
+            or len(set(names)) != len(names)
+            or not all(isinstance(n, str) for n in names)
+        ):
             raise ValueError("categories and counts do not agree")
-        if min(counts, default=1) <= 0 or sum(counts) > rows - missing or (not error and sum(counts) != rows - missing):
+        if (
+            min(counts, default=1) <= 0
+            or sum(counts) > rows - missing
+            or (not error and sum(counts) != rows - missing)
+        ):
             raise ValueError("categories do not add up to the rows")
         return CategorySummary(rows, missing, dict(zip(names, counts, strict=True)), error)
     if said["kind"] not in ("number", "time"):
@@ -214,7 +227,9 @@ def _read_column(said: Any, reader: _Reader, rows: int) -> NumericSummary | Cate
 
 
 def _moments(said: Any) -> Moments:
-    found = Moments(_whole(said["n"], _MAX_COUNT), *(_real(said[key]) for key in ("mean", "m2", "minimum", "maximum")))
+    found = Moments(
+        _whole(said["n"], _MAX_COUNT), *(_real(said[key]) for key in ("mean", "m2", "minimum", "maximum"))
+    )
     if found.n and not (found.minimum <= found.mean <= found.maximum and found.m2 >= 0):
         raise ValueError("moments that contradict each other")
     return found

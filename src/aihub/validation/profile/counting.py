@@ -117,13 +117,14 @@ class _Window:
     def counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ordered keys of the occupied bins and their counts."""
         index = np.flatnonzero(self._counts)
-        raw = index.astype(np.int64) + np.int64(self._first)
-        sign = np.int64(1) << np.int64(_PATTERN_BITS - 1 - int(self._shift))
-        return np.where(raw >= sign, -1 - (raw - sign), raw), self._counts[index]
+        raw = index.astype(np.uint64) + np.uint64(self._first)
+        sign = np.uint64(1 << (_PATTERN_BITS - 1 - int(self._shift)))
+        below_zero = -1 - (raw - sign).view(np.int64)
+        return np.where(raw >= sign, below_zero, raw.view(np.int64)), self._counts[index]
 
 
 def _clusters(sample: NDArray[np.int64], shift: int) -> list[NDArray[np.int64]] | None:
-    """Runs of neighbouring keys of an ascending sample, the largest first; None where they need too many counters."""
+    """Cut an ascending sample into runs of neighbouring keys, largest first; None where they need too many counters."""
     bins = sample >> np.int64(shift)
     is_cut = (np.diff(bins) > _GAP) | ((bins[1:] >= 0) & (bins[:-1] < 0))
     clusters = np.split(sample, np.flatnonzero(is_cut) + 1)

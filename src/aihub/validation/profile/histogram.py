@@ -86,14 +86,14 @@ class FloatHistogram:
         return FloatHistogram(shift, keys, counts, min(a.grain, b.grain)).fitted()
 
     def coarsened(self, shift: int) -> FloatHistogram:
-        """Same counts at a resolution of `shift`, which is at least the present one."""
+        """Give the same counts at a resolution of `shift`, which is at least the present one."""
         if shift == self.shift:
             return self
         keys, counts = _grouped(self.keys >> np.int64(shift - self.shift), self.counts)
         return FloatHistogram(shift, keys, counts, self.grain)
 
     def fitted(self) -> FloatHistogram:
-        """Same counts at the finest resolution that needs at most `MAX_BINS` bins."""
+        """Give the same counts at the finest resolution that needs at most `MAX_BINS` bins."""
         if self.keys.size <= MAX_BINS:
             return self
         low, high = self.shift, MAX_SHIFT
@@ -128,7 +128,7 @@ class FloatHistogram:
         return np.where(self.keys >= 0, far, near)
 
     def _bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Ends of each bin that are nearest to and farthest from zero."""
+        """Give the ends of each bin that are nearest to and farthest from zero."""
         index = np.where(self.keys >= 0, self.keys, -1 - self.keys)
         sign = np.where(self.keys >= 0, 1.0, -1.0)
         near_bits = index << np.int64(self.shift)
@@ -158,7 +158,8 @@ class FloatHistogram:
         bins = np.minimum(np.searchsorted(total, position, side="left"), self.keys.size - 1)
         share = np.clip((position - (total[bins] - self.counts[bins])) / self.counts[bins], 0.0, 1.0)
         lower, upper = self.lower[bins], self.upper[bins]
-        return np.clip(lower * (1.0 - share) + upper * share, lower, upper)
+        found: FloatArray = np.clip(lower * (1.0 - share) + upper * share, lower, upper)
+        return found
 
     def cdf(self, x: FloatArray | float) -> FloatArray:
         """Share of values <= `x`, interpolated linearly inside a bin; NaN for an empty histogram."""
@@ -172,7 +173,8 @@ class FloatHistogram:
         width = np.maximum(upper[inside] / 2 - lower[inside] / 2, np.finfo(np.float64).tiny)
         part = np.clip((points / 2 - lower[inside] / 2) / width, 0.0, 1.0)
         partial = np.where(after < self.keys.size, part * self.counts[inside], 0.0)
-        return (total[after] + partial) / total[-1]
+        found: FloatArray = (total[after] + partial) / total[-1]
+        return found
 
 
 def common_bins(
@@ -222,7 +224,7 @@ def occupied(keys: NDArray[np.int64], shift: int) -> int:
 def _grouped(
     keys: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Unique ascending keys and the summed counts of each.
+    """Return unique ascending keys and the summed counts of each.
 
     Bin -1 holds nothing but negative zero and subnormal numbers; it is joined with bin 0, so that a column of zeros
     equals a column of negative zeros at every resolution.

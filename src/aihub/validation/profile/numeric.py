@@ -33,15 +33,14 @@ class Moments:
     maximum: float = math.nan
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")
     def of(cls, values: FloatArray) -> Moments:
         """Moments of finite `values`, shape (n,)."""
         if values.size == 0:
             return cls()
         n, low, high = values.size, float(values.min()), float(values.max())
-        if not math.isfinite(total := float(values.sum())):
-            mean = float((values / n).sum())
-        else:
-            mean = total / n
+        total = float(values.sum())
+        mean = total / n if math.isfinite(total) else float((values / n).sum())
         mean = min(max(mean, low), high)  # rounding must not push the mean of a constant beside it
         deviation = values - mean
         m2 = float(np.dot(deviation, deviation))
@@ -172,6 +171,7 @@ class NumericBuilder:
         self._moments = Moments()
         self._histogram = HistogramBuilder()
 
+    @np.errstate(over="ignore", invalid="ignore")
     def add(self, values: FloatArray) -> None:
         """Add float64 `values`, shape (n,)."""
         self._rows += values.size
@@ -211,10 +211,22 @@ class NumericBuilder:
 
 def _moments(batch: FloatArray) -> Moments | None:
     """Moments of a batch, chunk by chunk in the first cache; None where a sum is not finite."""
-    moments = Moments()
+    parts = []
+    deviation = np.empty(min(_CHUNK, batch.size))
     for start in range(0, batch.size, _CHUNK):
         chunk = batch[start : start + _CHUNK]
-        if not math.isfinite(float(chunk.sum())):
+        mean = float(np.add.reduce(chunk)) / chunk.size
+        if not math.isfinite(mean):
             return None
-        moments = moments.merge(Moments.of(chunk))
-    return moments
+        low, high = float(np.minimum.reduce(chunk)), float(np.maximum.reduce(chunk))
+        mean = min(max(mean, low), high)
+        part = np.subtract(chunk, mean, out=deviation[: chunk.size])
+        parts.append((chunk.size, mean, float(np.dot(part, part)), low, high))
+    if not parts:
+        return Moments()
+    n, means, m2, lows, highs = np.array(parts).T
+    low, high, mean = float(lows.min()), float(highs.max()), float(np.dot(n, means)) / batch.size
+    total = float(m2.sum() + np.dot(n, (means - mean) ** 2))
+    if not math.isfinite(mean) or not math.isfinite(total):
+        return None
+    return Moments(batch.size, min(max(mean, low), high), total, low, high)

@@ -25,7 +25,11 @@ def summarise(native: Any, name: str) -> NumericSummary | CategorySummary:
     Numbers and booleans are numeric, time stamps and durations are numeric of kind ``"time"``, all others are
     categories. A column of objects is numeric where every entry is a number; one without any value is numeric.
     """
-    series = native if isinstance(native, nw.Series) else nw.from_native(native, series_only=True, pass_through=True)
+    series = (
+        native
+        if isinstance(native, nw.Series)
+        else nw.from_native(native, series_only=True, pass_through=True)
+    )
     if isinstance(series, nw.Series):
         dtype = series.dtype
         if dtype in (nw.String, nw.Categorical) or isinstance(dtype, nw.Enum):
@@ -34,7 +38,7 @@ def summarise(native: Any, name: str) -> NumericSummary | CategorySummary:
         is_time = isinstance(dtype, nw.Datetime | nw.Duration) or dtype == nw.Date
     else:
         values = array(series, name)
-        is_time = getattr(getattr(native, "dtype", None), "kind", "") in "mM"
+        is_time = getattr(getattr(native, "dtype", None), "kind", "") in {"m", "M"}
     if values.dtype == object and values.size and _are_instants(values):
         values, is_time = values.astype("datetime64[us]"), True
     if values.dtype.kind == "M":
@@ -51,14 +55,14 @@ def seconds(stamps: Any) -> FloatArray:
 
 
 def _are_instants(values: Any) -> bool:
-    import datetime  # noqa: PLC0415 - only for columns of objects
+    from datetime import date  # noqa: PLC0415 - only for columns of objects
 
     kinds = {type(v) for v in values if v is not None}
-    return bool(kinds) and kinds <= {datetime.date}
+    return bool(kinds) and kinds <= {date}
 
 
 def _counted(series: nw.Series[Any]) -> CategorySummary:
-    """Counts of dictionary codes."""
+    """Count dictionary codes."""
     found, labels = codes(series)
     numbers = np.bincount(found + 1, minlength=len(labels) + 1).tolist()
     counts: dict[str, int] = {}

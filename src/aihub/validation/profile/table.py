@@ -126,14 +126,18 @@ class Profile:
             A column is numeric in one and categories in the other, or the specs differ.
         """
         if self.spec != other.spec:
-            raise DataError("profiles with different roles of columns cannot be merged; profile both with one spec")
+            raise DataError(
+                "profiles with different roles of columns cannot be merged; profile both with one spec"
+            )
         names = dict.fromkeys([*self.columns, *other.columns])
         return Profile(
             rows=self.rows + other.rows,
             columns={name: _merged(name, self, other) for name in names},
             spec=self.spec,
             cells={
-                name: self.cells.get(name, CellMoments.empty()).merge(other.cells.get(name, CellMoments.empty()))
+                name: self.cells.get(name, CellMoments.empty()).merge(
+                    other.cells.get(name, CellMoments.empty())
+                )
                 for name in dict.fromkeys([*self.cells, *other.cells])
             },
             start=_extreme(min, self.start, other.start),
@@ -181,16 +185,28 @@ def _fitting(
     """Spec in force; of the one that is only borrowed from `like`, just what the table has."""
     if given is not None or like is None:
         return chosen
-    roles = {role: getattr(like.spec, role) for role in ("target", "prediction", "score", "timestamp")}
-    kept = {role: name if name in names else None for role, name in roles.items()}
-    return replace(like.spec, **kept, columns=None)
+    said = like.spec
+
+    def kept(name: str | None) -> str | None:
+        return name if name in names else None
+
+    return replace(
+        said,
+        target=kept(said.target),
+        prediction=kept(said.prediction),
+        score=kept(said.score),
+        timestamp=kept(said.timestamp),
+        columns=None,
+    )
 
 
 def _of_part(names: tuple[str, ...], rows: int, native: Callable[[str], Any], spec: ProfileSpec) -> Profile:
     wanted = names if spec.columns is None else spec.columns
     for name in (*wanted, spec.target, spec.prediction, spec.score, spec.timestamp):
         if name is not None and name not in names:
-            raise DataError(f"the table has no such column.{did_you_mean(name, names)} Check the spec.", column=name)
+            raise DataError(
+                f"the table has no such column.{did_you_mean(name, names)} Check the spec.", column=name
+            )
     stamps = None
     cell = None
     if spec.timestamp is not None:
