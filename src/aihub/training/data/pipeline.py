@@ -59,9 +59,9 @@ def load(path: Path | str, config: TrainingConfig, *, limits: Limits = DEFAULT_L
     notes = list(raw.notes)
     label = source.label
 
-    frame, found = _with_stamps(raw.frame, config, label)
+    frame, found = with_stamps(raw.frame, config, label)
     notes += found
-    frame, found = _with_series(frame, config, label)
+    frame, found = with_series(frame, config, label)
     notes += found
     frame, found = typed(frame, config, label=label)
     notes += found
@@ -114,7 +114,7 @@ def load(path: Path | str, config: TrainingConfig, *, limits: Limits = DEFAULT_L
     )
 
 
-def _with_stamps(
+def with_stamps(
     frame: pl.DataFrame, config: TrainingConfig, label: str
 ) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:
     """Parse the time stamps (naive ones stay naive), leave out rows without, put misplaced midnights right."""
@@ -147,7 +147,7 @@ def _numbered(frame: pl.DataFrame, config: TrainingConfig) -> pl.DataFrame:
     )
 
 
-def _with_series(
+def with_series(
     frame: pl.DataFrame, config: TrainingConfig, label: str
 ) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:
     """Make the series id text; rows without one are left out with a note, or refused where they are many."""

@@ -24,6 +24,7 @@ _PLAUSIBLE = (-60.0, 340.0)
 _JUMP_SPREAD = 0.4
 _JUMP_TIMES = 5.0
 _FIT_TIMES = 3.0
+_FIT_SPREAD = 0.1
 _FEWEST_ROWS = 200
 _LONGEST_SHARE = 0.4
 
@@ -48,19 +49,22 @@ def clean_temperature(values: FloatArray) -> tuple[FloatArray, list[Fault]]:
         return cleaned, []
     steps = np.abs(np.diff(values[known]))
     usual_step = float(np.quantile(steps, 0.99))
-    limit = max(_JUMP_SPREAD * spread(values), _JUMP_TIMES * usual_step)
+    width = spread(values)
+    limit = max(_JUMP_SPREAD * width, _JUMP_TIMES * usual_step)
+    fit = max(_FIT_TIMES * usual_step, _FIT_SPREAD * width)
     jumps = (np.flatnonzero(steps > limit) + 1).tolist()
     if not jumps or len(jumps) > len(known) / 100:
         return cleaned, []
     found: list[Fault] = []
     taken = 0
     for number, begin in enumerate(jumps):
-        if begin < taken:
+        if begin <= taken:  # the way back of the block before
             continue
-        for end in [*jumps[number + 1 :], len(known)]:
+        # Only the last jump may have no way back: the file ends in the other unit.
+        for end in jumps[number + 1 :] or [len(known)]:
             block = known[begin:end]
             detail = (
-                _conversion(values, known, begin, end, usual_step)
+                _conversion(values, known, begin, end, fit)
                 if len(block) < _LONGEST_SHARE * len(known)
                 else None
             )
@@ -74,12 +78,11 @@ def clean_temperature(values: FloatArray) -> tuple[FloatArray, list[Fault]]:
 
 
 def _conversion(
-    values: FloatArray, known: np.ndarray, begin: int, end: int, usual_step: float
+    values: FloatArray, known: np.ndarray, begin: int, end: int, fit: float
 ) -> tuple[str, Callable[[FloatArray], FloatArray]] | None:
-    """The conversion that makes both ends of the block fit what is around it, or None."""
+    """Return the conversion that makes both ends of the block fit what is around it, or None."""
     block = values[known[begin:end]]
     rest = np.delete(values[known], slice(begin, end))
-    fit = _FIT_TIMES * max(usual_step, 1e-9)
     room = 0.1 * (rest.max() - rest.min())
     for name, convert in _CONVERSIONS:
         tried = convert(block)
