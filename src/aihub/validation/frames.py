@@ -105,11 +105,17 @@ def codes(values: Any, name: str = "values") -> tuple[NDArray[np.int64], list[st
     >>> [part if isinstance(part, list) else part.tolist() for part in codes(["b", "a", None, "b"])]
     [[0, 1, -1, 0], ['b', 'a']]
     """
-    series = nw.from_native(values, series_only=True, pass_through=True) if not isinstance(values, nw.Series) else values
+    series = (
+        nw.from_native(values, series_only=True, pass_through=True)
+        if not isinstance(values, nw.Series)
+        else values
+    )
     if isinstance(series, nw.Series) and _is_text(series.dtype):
         return _series_codes(series)
     index: dict[str, int] = {}
-    found = [-1 if _is_missing(v) else index.setdefault(str(v), len(index)) for v in array(values, name).tolist()]
+    found = [
+        -1 if _is_missing(v) else index.setdefault(str(v), len(index)) for v in array(values, name).tolist()
+    ]
     return np.array(found, dtype=np.int64), list(index)
 
 
@@ -134,7 +140,9 @@ def _series_codes(series: nw.Series[Any]) -> tuple[NDArray[np.int64], list[str]]
 
         if not pa.types.is_dictionary(native.type):
             native = pc.dictionary_encode(native)
-        native = native.unify_dictionaries().combine_chunks() if isinstance(native, pa.ChunkedArray) else native
+        native = (
+            native.unify_dictionaries().combine_chunks() if isinstance(native, pa.ChunkedArray) else native
+        )
         filled = pc.fill_null(native.indices.cast("int64"), -1)
         return filled.to_numpy(zero_copy_only=False), [str(v) for v in native.dictionary.to_pylist()]
     import pandas as pd  # noqa: PLC0415 - the column is pandas already

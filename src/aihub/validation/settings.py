@@ -130,14 +130,14 @@ def _model_type(value: ModelType | str) -> ModelType:
     try:
         return ModelType(value)
     except ValueError as error:
-        hint = did_you_mean(str(value), list(ModelType))
+        hint = did_you_mean(str(value), [str(kind) for kind in ModelType])
         raise ConfigError(f"unknown model_type {value!r}.{hint}", field="model_type") from error
 
 
 def _check_settings(
     check: Check, kind: ModelType, given: Sequence[tuple[str, Mapping[str, Any]]], provenance: dict[str, Any]
 ) -> CheckSettings | None:
-    """Settings of one check, or None where it is switched off; writes down where each value came from."""
+    """Return the settings of one check, or None where it is switched off; writes down where each value came from."""
     sections = [(source, _of_check(section, check.name)) for source, section in given]
     prefix = f"checks.{check.name}"
 
@@ -219,7 +219,7 @@ def _validate_value(where: str, key: str, value: Any, default: Any) -> None:
     """Refuse a value of another type than the default's."""
     if key == "severity" or key.startswith("severity_"):
         if value not in list(Severity):
-            hint = did_you_mean(str(value), list(Severity))
+            hint = did_you_mean(str(value), [str(kind) for kind in Severity])
             raise ConfigError(f"{where} is {value!r}, which is no severity.{hint}", field=where)
         return
     if key == "enabled" or isinstance(default, bool):

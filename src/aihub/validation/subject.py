@@ -207,7 +207,7 @@ def _importance(predictor: Any) -> dict[str, float] | None:
             found = found()
         except TypeError:  # LightGBM's own booster has a method of this name with another meaning
             return None
-    if not hasattr(found, "items"):
+    if found is None or not hasattr(found, "items"):
         return None
     gains = {str(name): float(gain) for name, gain in found.items()}
     total = sum(gains.values())
@@ -222,7 +222,7 @@ def _size(model: Any) -> int | None:
 
 
 def _season(stamps: NDArray[np.datetime64] | None, horizon: Any) -> int | None:
-    """Steps of whole days that are at least as long as the horizon; None where the step is not known."""
+    """Count the steps of whole days that are at least as long as the horizon; None where the step is not known."""
     if stamps is None:
         return None
     known = np.unique(stamps[~np.isnat(stamps)])

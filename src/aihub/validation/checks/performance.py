@@ -16,6 +16,7 @@ from aihub.validation.metrics import (
     regression_metrics,
     seasonal_scale,
 )
+from aihub.validation.report.diagnostics import error_plots
 from aihub.validation.results import CheckResult, Finding, worst
 
 if TYPE_CHECKING:
@@ -52,6 +53,20 @@ def run_performance(subject: Subject, parameters: Mapping[str, Any], severity: S
         reason=_REASON,
         findings=tuple(findings),
         details={"metrics": metrics, "failures": failures, **details},
+        plots=_plots(subject),
+    )
+
+
+def _plots(subject: Subject) -> Mapping[str, Any]:
+    if subject.model_type is not ModelType.FORECAST or subject.y_true is None:
+        return {}
+    return error_plots(
+        subject.y_true,
+        subject.y_pred,
+        timestamps=subject.timestamps,
+        series=subject.series,
+        interval=subject.interval,
+        time_zone=subject.time_zone,
     )
 
 
@@ -97,7 +112,7 @@ def _labels(subject: Subject) -> FloatArray:
 
 
 def _faults(details: Mapping[str, Any]) -> list[Finding]:
-    """Findings that make the metrics meaningless whatever the thresholds say."""
+    """List the findings that make the metrics meaningless whatever the thresholds say."""
     faults = []
     if details["bad_predictions"]:
         faults.append(

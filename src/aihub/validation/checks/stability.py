@@ -20,7 +20,7 @@ _REASON = "predictions that vary far more than expected hint at a model that is 
 
 
 def coefficient_of_variation(values: FloatArray) -> float:
-    """Population standard deviation over the absolute mean.
+    """Divide the population standard deviation by the absolute mean.
 
     Infinite where the mean is zero and the values vary; NaN for no values, for values that are all zero and where any is
     NaN or infinite. It says nothing about quantities around zero.

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.errors import ArtifactError
-from aihub.validation.metrics import ClassificationSums, RegressionSums
 from aihub.validation.profile.categories import MAX_EXACT, CategorySummary
 from aihub.validation.profile.cells import CELLS, CellMoments
 from aihub.validation.profile.histogram import MAX_BINS, MAX_SHIFT, FloatHistogram
 from aihub.validation.profile.numeric import Moments, NumericSummary
+from aihub.validation.profile.sums import ClassificationSums, RegressionSums
 from aihub.validation.profile.table import Profile, ProfileSpec
 
 if TYPE_CHECKING:
