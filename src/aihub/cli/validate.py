@@ -38,6 +38,8 @@ _FILE = click.Path(path_type=Path)
     "--spec", type=_FILE, help="Spec whose validation section sets thresholds, checks and severities."
 )
 @click.option("--champion", type=_FILE, help="Model in use, to be compared with on the same rows.")
+@click.option("--timestamp", help="Column of time stamps; a model of the hub knows it.")
+@click.option("--series", help="Column of series ids; a model of the hub knows it.")
 @click.option(
     "--since",
     type=click.DateTime(),
@@ -88,6 +90,8 @@ def judged(
     profile: Path | None,
     spec: Path | None,
     champion: Path | None,
+    timestamp: str | None,
+    series: str | None,
     since: datetime | None,
     model_type: str | None,
     trust: bool,
@@ -117,7 +121,7 @@ def judged(
             "the model does not say what it predicts; name the column with --target", field="target"
         )
     table, context = _table(data, loaded, column)
-    rows = _since(table, config, since)
+    rows = _since(table, timestamp or getattr(config, "timestamp", None), since)
 
     def loader(path: str, *, trust: bool) -> Predictor:
         return loaded if Path(path) == model else load(path, trust=trust)
@@ -132,6 +136,8 @@ def judged(
         champion=champion,
         training_profile=profile_file,
         history=table if since is not None else None,
+        timestamps=timestamp,
+        series=series,
         trust=trust,
         context={**context, **({"champion": {"file": str(champion)}} if champion else {})},
     )
@@ -181,16 +187,13 @@ def _with_constants(frame: Any, data: Path, model: Any) -> Any:
     return frame.with_columns(pl.lit(v[0] if len(v) else None).alias(name) for name, v in values.items())
 
 
-def _since(table: Any, config: Any, since: datetime | None) -> Any:
+def _since(table: Any, name: str | None, since: datetime | None) -> Any:
     if since is None:
         return table
     import polars as pl  # noqa: PLC0415
 
-    name = getattr(config, "timestamp", None)
     if name is None or not isinstance(table.schema.get(name), pl.Datetime):
-        raise ConfigError(
-            "--since needs a model of the hub, which knows its column of time stamps", field="since"
-        )
+        raise ConfigError("--since needs a column of times; name it with --timestamp", field="since")
     moment = pl.lit(since).dt.replace_time_zone("UTC")
     rows = table.filter(pl.col(name) >= moment)
     if rows.height == 0:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
 from aihub.validation.report.figures import badge, figures_of, gauge, table
 from aihub.validation.report.markup import Markup, element, join
-from aihub.validation.report.wording import brief, figure, heading, margin, plain, state, state_of
+from aihub.validation.report.wording import (
+    brief,
+    figure,
+    heading,
+    margin,
+    margin_text,
+    plain,
+    state,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aihub.validation.results import CheckResult, Finding
+
+_KEY_CHECKS = frozenset({"champion_comparison", "champion"})
+"""Shown open even where they passed: what people came to see."""
 
 _FOLD_AFTER = 12
 """Passed findings beyond this many are folded away."""
@@ -34,7 +47,7 @@ def check_card(check: CheckResult, anchor: str, prefix: str, *, rows: int, figur
     """
     word = state(check)
     drawn = figures_of(check, prefix, figures) if figures else []
-    opened = word not in ("passed", "skipped", "noted")
+    opened = word not in ("passed", "skipped", "noted") or (check.name in _KEY_CHECKS and bool(drawn))
     summary = element(
         "summary",
         badge(word, stops=check.severity is Severity.FAIL),
@@ -59,7 +72,7 @@ def _count(check: CheckResult) -> str:
         return ""
     passed = sum(1 for f in check.findings if f.outcome is Outcome.PASSED)
     closest = min((m for f in check.findings if (m := margin(f)) is not None), default=None)
-    room = "" if closest is None else f", smallest margin {closest:+.0%}"
+    room = "" if closest is None else f", smallest margin {margin_text(closest)}"
     return f"{passed} of {total} passed{room}"
 
 
@@ -95,16 +108,11 @@ def _findings(check: CheckResult, limit: int) -> Markup | None:
 
 def _row(check: CheckResult, finding: Finding) -> list[Any]:
     room = margin(finding)
-    shown = None if room is None else element("span", _percent(room), gauge(room), class_="room")
+    shown = None if room is None else element("span", margin_text(room), gauge(room), class_="room")
     observed = None if finding.observed is None else brief(finding.observed)
     limit = None if finding.limit is None else brief(finding.limit)
     sign = badge(state_of(check, finding), stops=check.severity is Severity.FAIL)
     return [plain(finding.subject, 200), sign, observed, limit, shown, plain(finding.message, 400)]
-
-
-def _percent(room: float) -> str:
-    most = 9.99
-    return f"{room:+.0%}" if abs(room) <= most else f"{'+' if room > 0 else '-'}>999%"
 
 
 def _remarks(check: CheckResult) -> Markup | None:
@@ -129,9 +137,33 @@ def _slices(check: CheckResult) -> Markup | None:
     first = next((key for key in ("slice", "label", "subject") if key in keys), keys[0])
     keys = [first, *(key for key in keys if key != first)]
     numeric = [all(isinstance(row.get(key), int | float | None) for row in slices) for key in keys]
-    rows = [[_shown(row.get(key)) for key in keys] for row in slices[:_MAX_ITEMS]]
+    ranked = sorted(slices, key=_weakness)
+    rows = [[_shown(row.get(key)) for key in keys] for row in ranked[: _MAX_ITEMS * 2]]
     heads = [(heading(str(key)), is_number) for key, is_number in zip(keys, numeric, strict=True)]
-    return join([element("h4", "Slices"), table("Error by slice of the data", heads, rows)])
+    parts = [
+        element("h4", "Slices, the weakest first"),
+        table("Error by slice of the data", heads, rows[:_FOLD_AFTER]),
+    ]
+    if len(rows) > _FOLD_AFTER:
+        rest = table("Error by slice of the data, continued", heads, rows[_FOLD_AFTER:])
+        parts.append(
+            element(
+                "details", element("summary", f"{len(slices) - _FOLD_AFTER} more slices"), rest, class_="more"
+            )
+        )
+    return join(parts)
+
+
+def _weakness(row: Mapping[str, Any]) -> tuple[float, float]:
+    """Order slices: the surest first, then the largest loss against its reference; what is not known comes last."""
+    sure = _real(row.get("p_adjusted", row.get("adjusted_p")), default=1.0)
+    loss, reference = _real(row.get("loss", row.get("mae"))), _real(row.get("reference"), default=1.0)
+    return sure, -_real(row.get("ratio"), default=loss / reference if reference else loss)
+
+
+def _real(value: Any, default: float = 0.0) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else default
 
 
 def _shown(value: Any) -> str | None:

@@ -60,7 +60,7 @@ def error_plots(
         keep = slice(-MAX_ROWS, None)
         note = {"x_label": "actual", "y_label": "predicted", "unit": unit}
         return {"calibration": plots.scatter(y_true[keep], y_pred[keep], diagonal=True, **note)}
-    rows = np.argsort(timestamps, kind="stable")[-MAX_ROWS:]
+    rows = _latest(timestamps)
     drawn: dict[str, Mapping[str, Any]] = {
         "residuals_by_hour": _by_hour(np.abs(y_pred[rows] - y_true[rows]), timestamps[rows], time_zone, unit)
     }
@@ -84,6 +84,17 @@ def error_plots(
     )
     order = ("predictions_recent", "predictions", "residuals", "residuals_by_hour")
     return {key: drawn[key] for key in order if key in drawn}
+
+
+def _latest(timestamps: NDArray[np.datetime64]) -> NDArray[np.intp]:
+    """Return the latest rows in the order of time; a table in order is not sorted again, of a long one not all."""
+    if np.all(timestamps[:-1] <= timestamps[1:]):
+        return np.arange(max(0, len(timestamps) - MAX_ROWS), len(timestamps))
+    known = np.flatnonzero(~np.isnat(timestamps))
+    if len(known) > MAX_ROWS:
+        micros = timestamps[known].astype("datetime64[us]").astype(np.int64)
+        known = known[np.argpartition(micros, -MAX_ROWS)[-MAX_ROWS:]]
+    return known[np.argsort(timestamps[known], kind="stable")]
 
 
 def _longest(series: NDArray[Any] | None, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], str]:

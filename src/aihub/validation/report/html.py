@@ -20,7 +20,17 @@ from aihub.validation.report.figures import badge, figures_of, gauge
 from aihub.validation.report.mapping import checks_of
 from aihub.validation.report.markup import Markup, element, join
 from aihub.validation.report.style import STYLE
-from aihub.validation.report.wording import brief, heading, margin, plain, sentence, state, state_of
+from aihub.validation.report.wording import (
+    brief,
+    heading,
+    margin,
+    margin_text,
+    moment,
+    plain,
+    sentence,
+    state,
+    state_of,
+)
 from aihub.validation.results import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -137,7 +147,7 @@ def _verdict(report: Mapping[str, Any], checks: Sequence[CheckResult], name: str
         "Model type": plain(report.get("model_type", "unknown")),
         "Validated on": f"{size:,} rows" if isinstance(size, int) else plain(size),
         "Checks passed": f"{sum(1 for c in ran if c.outcome is Outcome.PASSED)} of {len(ran)}",
-        "When": plain(report.get("validation_timestamp", "unknown")).replace("T", " ").replace("Z", " UTC"),
+        "When": moment(report.get("validation_timestamp", "unknown")).replace("T", " ").replace("Z", " UTC"),
         "Model file": plain(PurePath(str(report.get("model_path", ""))).name, 120),
     }
     ring = element("circle", cx=13, cy=13, r=12, fill="none", stroke="currentColor", stroke_width="2.4")
@@ -196,7 +206,8 @@ def _advice(
         parts.append(element("ul", told[: limits.advice], class_="todo"))
     if warning:
         parts += [element("h4", "Warnings"), _todo(warning, limits.advice, "todo warn")]
-    return ("next", "What to do next", join(parts)) if parts else None
+    title = "What to do next" if not report.get("passed") else "Worth a look"
+    return ("next", title, join(parts)) if parts else None
 
 
 def _todo(found: Sequence[tuple[CheckResult, Finding]], limit: int, class_: str) -> Markup:
@@ -255,7 +266,7 @@ def _tile(check: CheckResult, finding: Finding, baseline: Any) -> Iterator[Marku
     yield element("dd", brief(finding.observed), class_="big")
     room = margin(finding)
     if finding.limit is not None:
-        shown = [gauge(room), f" {room:+.0%}"] if room is not None else []
+        shown = [gauge(room), f" {margin_text(room)}"] if room is not None else []
         yield element("dd", f"limit {brief(finding.limit)}", class_="under")
         yield element("dd", "margin", shown, class_="under") if shown else Markup("")
     before = baseline.get(finding.subject) if isinstance(baseline, Mapping) else None

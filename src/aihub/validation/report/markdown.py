@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
 from aihub.validation.report.mapping import checks_of
-from aihub.validation.report.wording import brief, heading, margin, plain, sentence, state, words
+from aihub.validation.report.wording import (
+    brief,
+    heading,
+    margin,
+    margin_text,
+    moment,
+    plain,
+    sentence,
+    state,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,7 +86,9 @@ def _summary(report: Mapping[str, Any], checks: Sequence[CheckResult]) -> str:
     size = report.get("validation_data_size", "unknown")
     rows = f"{size:,} rows" if isinstance(size, int) else f"{escaped(size)} rows"
     kind = f"{escaped(report.get('model_type', 'unknown'))} model"
-    return " · ".join([", ".join(counts), kind, rows, escaped(report.get("validation_timestamp", ""))])
+    return " · ".join(
+        [", ".join(counts), kind, rows, escaped(moment(report.get("validation_timestamp", "")))]
+    )
 
 
 def _advice(report: Mapping[str, Any], checks: Sequence[CheckResult]) -> list[str]:
@@ -129,7 +141,7 @@ def _check_table(checks: Sequence[CheckResult]) -> str:
     for check in checks:
         bad = check.failures
         closest = min((m for f in check.findings if (m := margin(f)) is not None), default=None)
-        room = "" if closest is None else f"{closest:+.0%}"
+        room = "" if closest is None else margin_text(closest)
         note = f"{len(bad)} of {len(check.findings)} did not pass" if bad else escaped(check.reason, 160)
         rows.append(
             (f"{_ICONS[state(check)]} {words(state(check))}", escaped(heading(check.name), 80), room, note)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.types import Outcome, Severity
 from aihub.validation.report.mapping import checks_of
-from aihub.validation.report.wording import NOT_ENOUGH, figure, mark, plain, sentence, title, words
+from aihub.validation.report.wording import (
+    NOT_ENOUGH,
+    TITLES,
+    figure,
+    mark,
+    moment,
+    plain,
+    sentence,
+    title,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +52,16 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     checks = checks_of(report)
     yield from ("=" * WIDTH, "MODEL VALIDATION REPORT", "=" * WIDTH)
     yield f"Model Type: {plain(report.get('model_type', 'unknown'))}"
-    yield f"Timestamp: {plain(report.get('validation_timestamp', 'unknown'))}"
+    yield f"Timestamp: {moment(report.get('validation_timestamp', 'unknown'))}"
     yield f"Overall Status: {'✓ PASSED' if report.get('passed') else '✗ FAILED'}"
     yield f"Validation Data Size: {plain(report.get('validation_data_size', 'unknown'))}"
     yield ""
-    for check in checks:
-        if check.outcome is not Outcome.SKIPPED:
+    ran = [check for check in checks if check.outcome is not Outcome.SKIPPED]
+    for check in ran:
+        if not _is_brief(check):
             yield from _section(title(check.name), _check_lines(check))
+    if quiet := [_brief_line(check) for check in ran if _is_brief(check)]:
+        yield from _section("FURTHER CHECKS", quiet)
     skipped = [f"  - {plain(c.name)}: {plain(c.reason)}" for c in checks if c.outcome is Outcome.SKIPPED]
     if skipped:
         yield from _section("NOT CHECKED", skipped)
@@ -65,6 +78,16 @@ def _section(name: str, lines: list[str]) -> Iterator[str]:
     yield from ("─" * WIDTH, name.lstrip(":# ") or "CHECK", "─" * WIDTH)
     yield from lines or ["  (nothing to show)"]
     yield ""
+
+
+def _is_brief(check: CheckResult) -> bool:
+    """Whether one line will do: a check beyond the guide's that passed and found one thing."""
+    return check.name not in TITLES and check.outcome is Outcome.PASSED and len(check.findings) <= 1
+
+
+def _brief_line(check: CheckResult) -> str:
+    found = "".join(_finding_line(check, f).partition(": ")[2] for f in check.findings) or str(check.outcome)
+    return f"  {mark(check.outcome)} {plain(check.name)}: {found}"
 
 
 def _check_lines(check: CheckResult) -> list[str]:

@@ -94,6 +94,15 @@ def title(name: str) -> str:
     return TITLES.get(name, plain(name).replace("_", " ").upper())
 
 
+def moment(value: object) -> str:
+    """Return a time stamp without the fraction of its seconds, as the guide prints it.
+
+    >>> moment("2025-01-15T10:30:00.751643Z")
+    '2025-01-15T10:30:00Z'
+    """
+    return re.sub(r"\.\d+(?=Z|[+-]|$)", "", plain(value))
+
+
 def heading(name: str) -> str:
     """Return the title of a check as a sentence-case heading.
 
@@ -136,6 +145,18 @@ def margin(finding: Finding) -> float | None:
         return None
     room = abs(observed - limit) / abs(limit)
     return room if finding.outcome is Outcome.PASSED else -room
+
+
+def margin_text(room: float) -> str:
+    """Return a margin in per cent; beyond a factor of ten its size says nothing more.
+
+    >>> margin_text(0.2), margin_text(-0.004), margin_text(-19.3)
+    ('+20%', '-0.4%', '-999%+')
+    """
+    small, most = 0.01, 9.99
+    if abs(room) > most:
+        return "+999%+" if room > 0 else "-999%+"
+    return f"{room:+.1%}" if 0 < abs(room) < small else f"{room:+.0%}"
 
 
 def _number(value: Any) -> float | None:
