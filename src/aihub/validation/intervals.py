@@ -49,9 +49,9 @@ class Coverage:
 def kupiec(hits: int, n: int, level: float) -> float:
     """p-value of Kupiec's proportion-of-failures test of "the coverage is `level`".
 
-    Likelihood ratio, chi-square with one degree of freedom; assumes independent rows. Null behaviour: .04-.06 at 5 %
-    for independent rows with n >= 100 and level .9; .3 and more for hourly errors with AR(.7), which is why it does
-    not decide.
+    Likelihood ratio, chi-square with one degree of freedom; assumes independent rows. Null behaviour: .04-.05 at 5 %
+    for independent rows and level .9 (n = 48 to 720); .20 for AR(.7) errors at every n, which is why it does not
+    decide.
 
     Parameters
     ----------
@@ -86,6 +86,10 @@ def kupiec(hits: int, n: int, level: float) -> float:
 
 def christoffersen(missed: NDArray[np.bool_], breaks: NDArray[np.bool_] | None = None) -> float:
     """p-value of Christoffersen's test that a miss says nothing about the next row.
+
+    Likelihood ratio against a first-order Markov chain, chi-square with one degree of freedom. Null behaviour: .02-.07
+    at 5 % for independent rows (level .9, n = 48 to 720). Errors with AR(.7) do cluster, and it says so in .32 (n = 48)
+    to 1.00 (n = 720) of cases.
 
     Parameters
     ----------
@@ -177,8 +181,8 @@ def coverage(
     """Measure the coverage of intervals of nominal `level`.
 
     The interval of the observed share is the wider of the exact binomial one and of the autocorrelation-robust one
-    (`longrun.mean_interval` of the hit rate per timestamp). Null behaviour: P(the true level lies outside) .02-.05 for
-    AR(.7) errors, n >= 48.
+    (`longrun.mean_interval` of the hit rate per timestamp). Null behaviour: P(the true level lies outside) .01-.03 for
+    independent rows, .04-.09 for AR(.7) errors (n = 48 to 720, level .9).
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ MIN_ROWS = 50
 
 
 _REPEAT_ROWS = 20_000
+_LAGS = 168  # a week of hours: how far back a target may repeat itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def target_copies(
     """Find features that equal the target, or a straight line of it, some steps away.
 
     A straight line is taken from two rows far apart and must hold for all others to 1e-9 of the target's range. The
-    target's most frequent value is left out (a photovoltaic series is 0 half of the time, and so are its features).
+    target's most frequent value is left out (a photovoltaic series is 0 half of the time, and so are its features). A
+    feature that equals a lag of the target just as well is none: the target repeats itself, or is a straight line.
     Null behaviour: exact agreement of continuous measurements does not happen by chance.
 
     Parameters
@@ -67,7 +69,8 @@ def target_copies(
         for step in steps:
             agreeing = _agreement(x, y, step, usual)
             if agreeing >= share:
-                found.append(Copy(name, step, agreeing))
+                if not any(_agreement(x, y, -lag, usual) >= share for lag in range(1, _LAGS + 1)):
+                    found.append(Copy(name, step, agreeing))
                 break
     return found
 

@@ -119,7 +119,7 @@ def reliability(y: FloatArray, score: FloatArray, bins: int = 15) -> Reliability
     """Reliability of a score for a 0/1 label.
 
     Bins of equal count; the squared difference of frequency and mean score is reduced by the frequency's own sampling
-    variance, so that few rows do not look like bad calibration. Null behaviour: error below .03 in 95 % of cases for a
+    variance, so that few rows do not look like bad calibration. Null behaviour: error below .045 in 95 % of cases for a
     calibrated score and n = 1,000.
 
     Parameters

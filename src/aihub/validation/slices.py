@@ -172,8 +172,9 @@ def weak_slices(
     as they like, days must be about independent. The adjustment is Benjamini and Hochberg's over all slices of all
     axes, which overlap and so depend on each other positively.
 
-    Null behaviour (seeded, tests): P(any of 36 calendar slices called weak) .01-.05 for an equal challenger with AR(.7)
-    errors over 60 days.
+    Null behaviour (5 %, 35 calendar slices, equal challenger with AR(.7) errors): P(any called weak) .03, .05 and .01
+    over 14, 60 and 365 days at factor 1, and .00-.02 at 1.05. A loss 50 % higher in one hour of the day is found in .00,
+    .83 and 1.00 of cases: two weeks are too short.
 
     Parameters
     ----------

@@ -46,7 +46,8 @@ _CALIBRATION_REASON = "A score of 0.8 must mean that 8 of 10 such rows are anoma
 def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severity) -> CheckResult:
     """Loss against that of the best constant answer (the validation target's own median, or always the same class).
 
-    Failed where the model is worse beyond doubt and not shown to be within `margin`. Anomalies: the constant's balanced
+    Failed where the model is worse beyond doubt and not shown to be within `margin`. Where the data cannot tell, it is a
+    warning if the model at least looks as good, and stops the gate if it does not. Anomalies: the constant's balanced
     loss, less `anomaly_gain`, has to be beaten.
     """
     known = labelled(subject)
@@ -77,7 +78,7 @@ def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severit
         resamples=0,
     )
     finding = _skill_finding(found, "the best constant answer's")
-    if finding.outcome is Outcome.INCONCLUSIVE and usable.any():
+    if finding.outcome is Outcome.INCONCLUSIVE and usable.any() and found.ratio <= 1 + found.margin:
         severity = milder(severity, Severity.WARN)
     return concluded(SKILL, severity, _SKILL_REASON, [finding], details=_skill_details(found))
 
