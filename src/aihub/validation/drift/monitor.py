@@ -12,17 +12,19 @@ import numpy as np
 from aihub.types import Drift
 from aihub.validation.drift.blocks import MIN_BLOCKS, windows
 from aihub.validation.drift.clock import WEEK_S, YEAR_S, utc_seconds
-from aihub.validation.drift.cusum import Cusum, cusum_threshold
+from aihub.validation.drift.cusum import Cusum, cusum_thresholds
 from aihub.validation.drift.evidence import EProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray
     from aihub.validation.drift.series import SeriesReference
 
+SHIFTS = (0.5, 1.0, 2.0, 4.0)
+"""Level shifts that are to be found fastest, in residual standard deviations."""
 _HALF = 0.5
 """A week counts when at least this share of its looks has rows."""
 
@@ -44,8 +46,10 @@ class LookResult:
         When the change seems to have begun, seconds since 1970; None without an alarm.
     shift
         Mean residual since then in residual standard deviations; NaN without an alarm.
-    wealth, cusum, threshold
-        Evidence against "nothing has changed"; the larger of the two cumulative sums, and where it alarms.
+    wealth
+        Evidence of the e-process against "nothing has changed"; 1 is none.
+    cusum
+        Largest cumulative sum as a share of its threshold; an alarm above 1.
     """
 
     verdict: Drift
@@ -55,7 +59,6 @@ class LookResult:
     shift: float
     wealth: float
     cusum: float
-    threshold: float
 
 
 @dataclass(slots=True)
@@ -92,8 +95,6 @@ class SeriesMonitor:
     week: int | None = None
     week_sum: float = 0.0
     week_looks: int = 0
-    run_sum: float = 0.0
-    run_looks: int = 0
     alarm: str = ""
     alarm_since_s: float | None = None
     alarm_shift: float = field(default=math.nan)
@@ -104,7 +105,7 @@ class SeriesMonitor:
         reference: SeriesReference,
         *,
         false_alarms_per_year: float = 0.05,
-        shift: float = 1.0,
+        shifts: Sequence[float] = SHIFTS,
         evidence_share: float = 0.4,
         seed: int = 0,
     ) -> SeriesMonitor:
@@ -116,8 +117,8 @@ class SeriesMonitor:
             Season and residuals of the time without drift.
         false_alarms_per_year
             Budget of both detectors together.
-        shift
-            Level shift, in residual standard deviations, that is to be found fastest.
+        shifts
+            Level shifts, in residual standard deviations, that are to be found fastest.
         evidence_share
             Part of the budget for the e-process, 0 (off) to 1 (only it).
         seed
@@ -129,12 +130,13 @@ class SeriesMonitor:
             )
         looks_per_year = round(YEAR_S / reference.look_s)
         budget = false_alarms_per_year * (1 - evidence_share)
-        threshold = math.inf
+        allowances = tuple(shift / 2 for shift in shifts)
+        thresholds = (math.inf,) * len(allowances)
         if budget > 0 and reference.scale > 0:
-            threshold = cusum_threshold(
+            thresholds = cusum_thresholds(
                 reference.level,
                 looks_per_year=looks_per_year,
-                allowance=shift / 2,
+                allowances=allowances,
                 false_alarms_per_year=budget,
                 fit_variance=reference.fit_variance,
                 rng=np.random.default_rng(seed),
@@ -143,7 +145,9 @@ class SeriesMonitor:
         full = cut[np.isfinite(cut).mean(axis=1) >= _HALF] if len(cut) else cut
         weeks = sorted(float(value) for value in np.abs(np.nanmean(full, axis=1))) if len(full) else []
         alpha = 1 - math.exp(-false_alarms_per_year * evidence_share) if len(weeks) >= MIN_BLOCKS else 0.0
-        return cls(cusum=Cusum(shift / 2, threshold), evidence=EProcess(horizon=52), weeks=weeks, alpha=alpha)
+        return cls(
+            cusum=Cusum.fresh(allowances, thresholds), evidence=EProcess(horizon=52), weeks=weeks, alpha=alpha
+        )
 
     def update(
         self,
@@ -186,7 +190,6 @@ class SeriesMonitor:
         """Deal with an alarm: both detectors start again, the budget of the year with them."""
         self.alarm, self.alarm_since_s, self.alarm_shift = "", None, math.nan
         self.cusum, self.evidence = self.cusum.restarted(), EProcess(horizon=self.evidence.horizon)
-        self.run_sum, self.run_looks = 0.0, 0
 
     def _take(self, utc: FloatArray, residual: FloatArray, look_s: float) -> None:
         seen = np.isfinite(residual)
@@ -204,12 +207,9 @@ class SeriesMonitor:
         mean = self.look_sum / self.look_rows
         self.look_sum, self.look_rows = 0.0, 0
         self.cusum = self.cusum.update(mean)
-        self.run_sum, self.run_looks = (
-            (self.run_sum + mean, self.run_looks + 1) if self.cusum.run else (0.0, 0)
-        )
         if self.cusum.is_alarm and not self.alarm:
-            since = (self.look + 1 - self.cusum.run) * look_s
-            self._raise("cusum", since, self.run_sum / max(1, self.run_looks))
+            since = (self.look + 1 - self.cusum.onset) * look_s
+            self._raise("cusum", since, self.cusum.shift)
         week = math.floor(self.look * look_s / WEEK_S)
         if self.week is not None and week != self.week:
             self._end_week(look_s)
@@ -236,7 +236,9 @@ class SeriesMonitor:
         self.alarm, self.alarm_since_s, self.alarm_shift = method, since_s, shift
 
     def _result(self, reference: SeriesReference) -> LookResult:
-        is_blind = reference.constant is None and not (math.isfinite(self.cusum.threshold) or self.alpha > 0)
+        is_blind = reference.constant is None and not (
+            any(map(math.isfinite, self.cusum.thresholds)) or self.alpha > 0
+        )
         verdict = Drift.DRIFT if self.alarm else Drift.NOT_ENOUGH_DATA if is_blind else Drift.OK
         return LookResult(
             verdict=verdict,
@@ -245,6 +247,5 @@ class SeriesMonitor:
             since_s=self.alarm_since_s,
             shift=self.alarm_shift,
             wealth=self.evidence.wealth,
-            cusum=max(self.cusum.up, self.cusum.down),
-            threshold=self.cusum.threshold,
+            cusum=self.cusum.level,
         )

@@ -2,7 +2,7 @@
 
 The form is deliberately plain and not that of any generator: a free level per hour of the week, plus a smooth annual
 curve that may bend the daily shape, plus piecewise linear effects of covariates that differ over the day. Outliers are
-clipped once, so that a stuck meter in the reference does not bend the season.
+clipped, so that a stuck meter in the reference does not bend the season.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _RIDGE = 1e-3
 _CLIP = 4.0
 """Robust standard deviations beyond which a residual is clipped before the second fit."""
 _MAD_TO_SD = 1.4826
+_LOWEST, _HIGHEST = -1.5, 2.5
+"""Covariates count within this many spreads (10 % to 90 % quantile) of the lowest knot; beyond, nothing was learnt."""
 _MONDAY_S = 4 * DAY_S
 """The epoch was a Thursday; the first Monday came four days later."""
 
@@ -85,7 +87,7 @@ def fit_season(
     cell_s: float = 3600.0,
     knots: FloatArray | None = None,
 ) -> SeasonalModel:
-    """Fit the season by ridge regression within cells, twice: the second time with clipped residuals.
+    """Fit the season by ridge regression within cells, three times: the later times with clipped residuals.
 
     Parameters
     ----------
@@ -130,7 +132,8 @@ def fit_season(
     gram = inner.T @ inner + _RIDGE * len(y) * np.eye(inner.shape[1])
     level: FloatArray = np.zeros(cells)
     slope: FloatArray = np.zeros(inner.shape[1])
-    for _ in range(2):
+    y = _without_faults(y)
+    for _ in range(3):
         level = _cell_means(cell, y[:, None], count)[:, 0]
         if slope.size:
             slope = np.asarray(np.linalg.solve(gram, inner.T @ (y - level[cell])), dtype=np.float64)
@@ -141,6 +144,15 @@ def fit_season(
         if limit > 0:
             y = fitted + np.clip(residual, centre - limit, centre + limit)
     return SeasonalModel(cell_s, np.where(count > 0, level, np.nan), offset, slope, has_year, knots)
+
+
+def _without_faults(y: FloatArray) -> FloatArray:
+    """Clip what lies far beyond the middle 90 %: two days in another unit would move every cell's mean."""
+    low, high = np.quantile(y, [0.05, 0.95])
+    if not high > low:
+        return y
+    reach = 1.5 * (high - low)
+    return np.asarray(np.clip(y, low - reach, high + reach), dtype=np.float64)
 
 
 def _cells(local_s: FloatArray, cell_s: float, cells: int) -> NDArray[np.intp]:
@@ -184,10 +196,16 @@ def _smooth(
 
 def _weather(values: FloatArray, knots: FloatArray, bends: Sequence[FloatArray]) -> list[FloatArray]:
     spread = max(float(knots[-1] - knots[0]), 1e-12)
-    # Beyond four spreads nothing was learnt: a sensor in another unit must not become a prediction of any size.
-    x = np.clip((values - knots[0]) / spread, -1.5, 2.5)
+    x = np.clip((values - knots[0]) / spread, _LOWEST, _HIGHEST)
     hinges = [x, *(np.maximum(0.0, x - (k - knots[0]) / spread) for k in knots)]
     return [*hinges, *(hinges[0] * bend for bend in bends), *(hinges[3] * bend for bend in bends)]
+
+
+def is_plausible(covariates: FloatArray, knots: FloatArray) -> NDArray[np.bool_]:
+    """Whether every covariate of a row lies where the season could have learnt something, shape (n,)."""
+    spread = np.maximum(knots[:, -1] - knots[:, 0], 1e-12)
+    place = (covariates - knots[:, 0]) / spread
+    return np.asarray(((place >= _LOWEST) & (place <= _HIGHEST)).all(axis=1))
 
 
 def annual_basis(utc_s: FloatArray) -> FloatArray:

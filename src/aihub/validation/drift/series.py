@@ -12,7 +12,7 @@ from aihub.types import Drift
 from aihub.validation.drift.blocks import MIN_BLOCKS, circular_block_bootstrap, conformal_p, tail_p, windows
 from aihub.validation.drift.clock import DAY_S, WEEK_S, YEAR_S, local_seconds, median_step, utc_seconds
 from aihub.validation.drift.normal import normal_quantile
-from aihub.validation.drift.seasonal import SeasonalModel, cell_width, fit_season
+from aihub.validation.drift.seasonal import SeasonalModel, cell_width, fit_season, is_plausible
 from aihub.validation.drift.verdict import DriftResult, undecided
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 6 * 3600
 """Residuals are kept as means over six hours: the interval at which a deployment is looked at."""
-_CLIP_SD = 5.0
+_CLIP_SD = 4.0
 """A residual counts as at most this many standard deviations: one broken row is a fault, not a drift."""
+_ROBUST_SD = 5.0
 _MIN_SPREAD = 0.25
 """Log ratio of the spreads that counts as nothing: a season fitted on more years leaves a little less."""
 _LEVEL_SHARE = 0.9
@@ -166,6 +167,8 @@ class SeriesReference:
     ) -> FloatArray:
         """Give standardised, clipped residuals of new rows, shape (n,); NaN where nothing can be said.
 
+        A covariate far outside its reference range (another unit, a broken sensor) leaves no residual.
+
         Raises
         ------
         KeyError
@@ -178,6 +181,8 @@ class SeriesReference:
             given = covariates or {}
             x = np.stack([np.asarray(given[name], dtype=np.float64) for name in self.covariates], axis=1)
         known = np.isfinite(utc)
+        if x is not None:
+            known &= is_plausible(x, self.season.knots)
         expected = np.full(utc.shape, np.nan)
         expected[known] = self.season.predict(utc[known], local[known], None if x is None else x[known])
         if not self.scale > 0:
@@ -409,7 +414,7 @@ def _robust_sd(residual: FloatArray) -> float:
     robust = 1.4826 * float(np.median(np.abs(residual - centre)))
     if not robust > 0:
         return float(residual.std())
-    return float(np.clip(residual - centre, -_CLIP_SD * robust, _CLIP_SD * robust).std())
+    return float(np.clip(residual - centre, -_ROBUST_SD * robust, _ROBUST_SD * robust).std())
 
 
 def _long_run_variance(level: FloatArray, length: int) -> float:

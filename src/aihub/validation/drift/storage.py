@@ -71,7 +71,7 @@ def monitor_to_dict(monitor: SeriesMonitor) -> dict[str, Any]:
     form: dict[str, Any] = {
         k: _finite(v) for k, v in asdict(monitor).items() if k not in ("cusum", "evidence")
     }
-    form["cusum"] = {k: _finite(v) for k, v in asdict(monitor.cusum).items()}
+    form["cusum"] = {k: [_finite(value) for value in v] for k, v in asdict(monitor.cusum).items()}
     form["evidence"] = asdict(monitor.evidence)
     return {"version": VERSION, **form}
 
@@ -87,8 +87,8 @@ def monitor_from_dict(form: Mapping[str, Any]) -> SeriesMonitor:
     _check_version(form, "drift monitor")
     try:
         state = {f.name: form[f.name] for f in fields(SeriesMonitor)}
-        cusum = dict(state.pop("cusum"))
-        cusum["threshold"] = math.inf if cusum["threshold"] is None else cusum["threshold"]
+        cusum = {name: tuple(values) for name, values in state.pop("cusum").items()}
+        cusum["thresholds"] = tuple(math.inf if h is None else h for h in cusum["thresholds"])
         evidence = dict(state.pop("evidence"))
         evidence["log_wealth"] = tuple(tuple(row) for row in evidence["log_wealth"])
         state["seen_s"] = -math.inf if state["seen_s"] is None else state["seen_s"]
