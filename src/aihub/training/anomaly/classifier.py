@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aihub.training.progress import Watch
     from aihub.types import FloatArray
 
-_FOLDS = (0.4, 0.6, 0.8, 1.0)
+_FOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Held-out stretches of the training time: each is predicted by a model that saw only what lies before it."""
 _MIN_HELD_OUT = 5
 _BLIND_SHARE = 0.1
@@ -205,7 +205,7 @@ def _forward(fit: _Fitter, order: NDArray[np.int64], watch: Watch) -> tuple[NDAr
         if min(known.sum(), (1 - known).sum()) < _MIN_HELD_OUT or not len(fold):
             continue
         rows.append(fold)
-        scores.append(fit.scores(past, fold, watch.part(watch.stage, number / 3, (number + 1) / 3)))
+        scores.append(fit.scores(past, fold, watch.part(watch.stage, number / 5, (number + 1) / 5)))
     return np.concatenate(rows), np.concatenate(scores)
 
 

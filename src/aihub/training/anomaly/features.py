@@ -75,8 +75,9 @@ def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> Fe
     """Features for a classifier: values, calendar, and each number against its own past day.
 
     Per numeric column: its difference from the trailing median, the same in trailing standard deviations, its difference
-    from the row before, from a day (season) before and from the median of the last seven days at this time (also as a
-    mean of the last six rows), and for how many rows it has not moved.
+    from the row before, from a day (season) before and from what is usual at this time (the median of the last seven days or
+    of the last weeks at this weekday, whichever is nearer; also as a mean of the last six rows), and for how many rows it
+    has not moved.
     """
     named: dict[str, FloatArray] = {
         name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
@@ -93,7 +94,9 @@ def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[
     dense = grid.spread(value)
     usual = grid.rolled(dense, "median", pace.season)
     spread = grid.rolled(dense, "std", pace.season)
-    then = value - grid.same_time(dense, pace)
+    then = _nearer(value - grid.same_time(dense, pace), value - grid.same_weekday(dense, pace))
+    recent = grid.rolled(grid.spread(then), "mean", 6, until=0)
+    typical = grid.rolled(grid.spread(np.abs(then)), "median", 7 * pace.season if pace.weeks else pace.season)
     floor = 1e-6 * max(float(np.nanmax(np.abs(value), initial=0.0)), 1e-12)
     return {
         f"{name}: from usual": value - usual,
@@ -101,9 +104,22 @@ def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[
         f"{name}: change": value - grid.ago(dense, 1),
         f"{name}: from a season ago": value - grid.ago(dense, pace.season),
         f"{name}: from usual at this time": then,
-        f"{name}: from usual at this time, recent mean": grid.rolled(grid.spread(then), "mean", 6, until=0),
+        # Sizes without sign, in what is typical lately: what was learned from a rise is then known of a fall.
+        f"{name}: from usual at this time, size": np.abs(then) / np.maximum(typical, floor),
+        f"{name}: from usual at this time, size of recent mean": np.abs(recent) / np.maximum(typical, floor),
+        f"{name}: change, size": np.abs(value - grid.ago(dense, 1)) / np.maximum(spread, floor),
         f"{name}: rows unmoved": np.minimum(grid.run_length(dense), pace.season),
     }
+
+
+def _nearer(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return the smaller of two deviations, with its sign; the known one where the other is NaN.
+
+    After a week of holidays the last seven days are no measure, after a change of season the last weeks are none; a row
+    is unusual when it is neither like the one nor like the other.
+    """
+    is_other = np.isnan(one) | (np.abs(other) < np.abs(one))
+    return np.where(is_other & ~np.isnan(other), other, one)
 
 
 @dataclass(frozen=True)
@@ -144,8 +160,9 @@ def expectation_features(
     named["a season ago"] = (grid.ago(dense, season) - level) / scale
     named["usual at this time"] = (grid.same_time(dense, pace) - level) / scale
     named["around a season ago"] = (grid.rolled(dense, "mean", 3, until=max(season - 1, 1)) - level) / scale
-    if pace.has_week:
+    if pace.weeks:
         named["a week ago"] = (grid.ago(dense, 7 * season) - level) / scale
+        named["usual at this weekday"] = (grid.same_weekday(dense, pace) - level) / scale
     for name in columns.numeric:
         named[f"{name}: day's mean"] = grid.rolled(grid.spread(rows.values[name]), "mean", season, until=0)
     return Expectation(_stack(named, len(rows), tuple(columns.categorical)), level)

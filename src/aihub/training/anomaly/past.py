@@ -55,14 +55,16 @@ class Pace:
         return max(1, min(round(3_600_000_000 / self.step_us), self.season // 4))
 
     @property
-    def has_week(self) -> bool:
-        """Whether a week is short enough to look back to, and longer than the season."""
-        return round(self.rows_per_day) >= _MIN_SEASON and 8 * self.season <= _MAX_LOOKBACK
+    def weeks(self) -> int:
+        """Weeks that can be looked back to: 3, or 1 where rows are many, or 0 where a week is no more than a season."""
+        if round(self.rows_per_day) < _MIN_SEASON:
+            return 0
+        return next((weeks for weeks in (3, 1) if (7 * weeks + 1) * self.season <= _MAX_LOOKBACK), 0)
 
     @property
     def lookback(self) -> int:
         """Rows of the past that the features of one row may need."""
-        return (8 if self.has_week else 2) * self.season + self.hour
+        return max(7 * self.weeks + 1, 2) * self.season + self.hour
 
     def to_state(self) -> dict[str, Any]:
         """Return JSON-able values for `from_state`."""
@@ -156,10 +158,18 @@ class Grid:
 
         A disturbance of two days does not move it.
         """
-        past = np.stack([self.ago(dense, k * pace.season) for k in range(1, 8 if pace.has_week else 3)])
-        out = np.full(past.shape[1], np.nan)
-        known = ~np.isnan(past).all(axis=0)
-        out[known] = np.nanmedian(past[:, known], axis=0)
+        return self._median_of(dense, [k * pace.season for k in range(1, 8 if pace.weeks else 3)])
+
+    def same_weekday(self, dense: FloatArray, pace: Pace) -> FloatArray:
+        """Median of the values at this time of this weekday, over the last weeks; NaN without any."""
+        return self._median_of(dense, [7 * k * pace.season for k in range(1, pace.weeks + 1)])
+
+    def _median_of(self, dense: FloatArray, lags: list[int]) -> FloatArray:
+        out = np.full(len(self.cells), np.nan)
+        if lags:
+            past = np.stack([self.ago(dense, lag) for lag in lags])
+            known = ~np.isnan(past).all(axis=0)
+            out[known] = np.nanmedian(past[:, known], axis=0)
         return out
 
     def run_length(self, dense: FloatArray) -> FloatArray:

@@ -58,10 +58,6 @@ def choose_threshold(
     precision_floor, recall_floor
         What the gate will ask for.
 
-    References
-    ----------
-    Lipton, Elkan, Narayanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", ECML PKDD 2014.
-
     Returns
     -------
     Threshold
@@ -84,9 +80,10 @@ def choose_threshold(
     keeps = (precision >= precision_floor) & (recall >= recall_floor)
     rated = np.where(keeps, f1, -1.0) if keeps.any() else f1
     near_best = np.flatnonzero(rated >= rated.max() - _FLAT)
-    # With calibrated probabilities the best threshold is half of the F1 that it reaches (Lipton et al. 2014). Where held-out
-    # time cannot tell thresholds apart, the nearest one to that travels best to new time.
-    best = int(near_best[np.argmin(np.abs(levels[near_best] - rated.max() / 2))])
+    # Held-out time cannot tell these thresholds apart; the middle of them (in log-odds) travels best to new time.
+    odds = np.log(np.clip(levels, 1e-6, 1 - 1e-6) / (1 - np.clip(levels, 1e-6, 1 - 1e-6)))
+    middle = (odds[near_best[0]] + odds[near_best[-1]]) / 2
+    best = int(near_best[np.argmin(np.abs(odds[near_best] - middle))])
     below = levels[best + 1] if best + 1 < len(levels) else 0.0
     return Threshold(
         value=float((levels[best] + below) / 2),
