@@ -12,7 +12,7 @@ _SECONDS = {
     "d": 86400, "day": 86400, "days": 86400, "daily": 86400,
     "w": 604800, "week": 604800, "weeks": 604800, "weekly": 604800,
 }  # fmt: skip
-_PATTERN = re.compile(r"\s*(\d{1,6})?\s*([A-Za-z]+)\s*")
+_PATTERN = re.compile(r"\s*(\d{1,8})?\s*([A-Za-z]+)\s*")
 _ISO = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,5})M)?(?:(\d{1,6})S)?)?")
 _DAY = timedelta(days=1)
 MAX_FREQUENCY = timedelta(days=366)

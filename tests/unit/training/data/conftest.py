@@ -1,11 +1,19 @@
-"""Puts faults of measurement into a clean hourly table, and remembers where."""
+"""A table with known faults of measurement, and a way to write and load a small file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
+
+from aihub.training.config import TrainingConfig
+from aihub.training.data import PreparedTable, load
+from aihub.training.synthetic import generate_forecast_data
 
 
 @dataclass
@@ -17,8 +25,8 @@ class Dirty:
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def make_dirty(clean: pl.DataFrame, zone: str, *, seed: int) -> Dirty:
-    """`clean` has ``ts`` (UTC, hourly, no gap), ``load`` and ``temp``; faults never touch each other."""
+def _make_dirty(clean: pl.DataFrame, zone: str, *, seed: int) -> Dirty:
+    """Put faults into `clean`, which has ``ts`` (UTC, hourly, no gap), ``load`` and ``temp``; and remember where; they never touch."""
     rng = np.random.default_rng(seed)
     n = clean.height
     load, temp = clean["load"].to_numpy().copy(), clean["temp"].to_numpy().copy()
@@ -71,3 +79,49 @@ def make_dirty(clean: pl.DataFrame, zone: str, *, seed: int) -> Dirty:
     table = table[order].drop("i")
     far = table.tail(1).with_columns(pl.lit("2039-02-03 10:00").alias("ts"))
     return Dirty(pl.concat([table, far]), clean.with_columns(pl.Series("load", truth)), rows)
+
+
+@pytest.fixture(scope="session")
+def clean_table() -> pl.DataFrame:
+    """Three years of made-up hourly load and temperature in UTC."""
+    made = generate_forecast_data(26_304, seed=3)
+    return made.select(
+        pl.col("timestamp").dt.replace_time_zone("UTC").alias("ts"),
+        "load",
+        pl.col("temperature").alias("temp"),
+    )
+
+
+@pytest.fixture
+def make_dirty() -> Callable[..., Dirty]:
+    return _make_dirty
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., PreparedTable]:
+    """Write text or bytes to a file of this name and load it with a configuration of these fields."""
+
+    def write_and_load(content: str | bytes, name: str = "table.csv", **fields: Any) -> PreparedTable:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return load(path, TrainingConfig(**{"target": "load", **fields}))
+
+    return write_and_load
+
+
+@pytest.fixture
+def hourly() -> Callable[..., str]:
+    """CSV text of `n` hourly rows; `change(i, stamp, value)` may give another line or None."""
+
+    def text(
+        n: int = 72, change: Callable[[int, str, str], str | None] | None = None, separator: str = ","
+    ) -> str:
+        frame = generate_forecast_data(n, seed=1)
+        lines = [separator.join(("timestamp", "load"))]
+        for i, (stamp, value) in enumerate(frame.select("timestamp", "load").iter_rows()):
+            cells = f"{stamp:%Y-%m-%d %H:%M:%S}", f"{value:.2f}"
+            line = separator.join(cells) if change is None else change(i, *cells)
+            lines += [] if line is None else [line]
+        return "\n".join(lines) + "\n"
+
+    return text
