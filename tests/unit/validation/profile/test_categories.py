@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ values = st.lists(st.sampled_from(["a", "b", "<script>", "🌞", ""]) | st.none(
 
 
 @given(values, values, values)
-def test_merging_few_categories_is_exact_in_any_order(a, b, c):
+def test_merging_few_categories_is_exact_in_any_order(a: Any, b: Any, c: Any) -> None:
     x, y, z = (CategorySummary.of(v) for v in (a, b, c))
     expected = Counter(v for v in a + b + c if v is not None)
     for found in (x.merge(y).merge(z), z.merge(x.merge(y))):
@@ -20,7 +21,7 @@ def test_merging_few_categories_is_exact_in_any_order(a, b, c):
         assert (found.rows, found.missing) == (len(a + b + c), (a + b + c).count(None))
 
 
-def test_many_categories_keep_the_frequent_ones_within_the_stated_error():
+def test_many_categories_keep_the_frequent_ones_within_the_stated_error() -> None:
     rare = [f"id{i}" for i in range(5 * MAX_EXACT)]
     parts = [rare[i::4] + ["often"] * 500 for i in range(4)]
     whole = CategorySummary.of(parts[0])
@@ -33,14 +34,14 @@ def test_many_categories_keep_the_frequent_ones_within_the_stated_error():
     assert all(truth[name] >= count for name, count in whole.counts.items())
 
 
-def test_long_names_are_shortened_and_stay_apart():
+def test_long_names_are_shortened_and_stay_apart() -> None:
     a, b = label("x" * 500 + "a"), label("x" * 500 + "b")
     assert len(a) <= 100
     assert a != b
     assert label("\ud800" * 200) != label("\ud800" * 201)
 
 
-def test_mixed_and_unhashable_values_are_categories():
+def test_mixed_and_unhashable_values_are_categories() -> None:
     found = CategorySummary.of([1, "1", [2], float("nan"), None])
     assert dict(found.counts) == {"1": 2, "[2]": 1}
     assert found.missing == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,13 +13,13 @@ from aihub.validation.profile.cells import CellMoments, hour_of_week
 
 
 @given(st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)), max_size=20), st.sampled_from(["UTC", "Australia/Melbourne", "America/St_Johns", "Europe/Berlin"]))  # fmt: skip # noqa: DTZ001
-def test_hour_of_week_is_the_wall_clock(stamps, zone):
+def test_hour_of_week_is_the_wall_clock(stamps: Any, zone: Any) -> None:
     found = hour_of_week(np.array(stamps, dtype="datetime64[us]"), zone)
     local = [s.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)) for s in stamps]
     assert found.tolist() == [t.weekday() * 24 + t.hour for t in local]
 
 
-def test_the_hours_around_a_change_of_clocks():
+def test_the_hours_around_a_change_of_clocks() -> None:
     start = datetime(2024, 3, 30, 22, tzinfo=UTC)
     stamps = [start + timedelta(minutes=20 * i) for i in range(30)]
     naive = np.array([s.replace(tzinfo=None) for s in stamps], dtype="datetime64[us]")
@@ -26,7 +27,7 @@ def test_the_hours_around_a_change_of_clocks():
     assert hour_of_week(naive, "Europe/Berlin").tolist() == [t.weekday() * 24 + t.hour for t in local]
 
 
-def test_moments_per_cell_merge():
+def test_moments_per_cell_merge() -> None:
     rng = np.random.default_rng(0)
     cell, values = rng.integers(0, 168, 5000), rng.normal(1e6, 1, 5000)
     values[::7] = np.nan

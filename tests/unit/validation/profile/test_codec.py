@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,11 @@ def profile() -> Profile:
     rng = np.random.default_rng(0)
     n = 2000
     table = {f"x{i}": rng.normal(i, 1, n) for i in range(3)}
-    table |= {"site": rng.choice(["a", "🌞"], n), "load": rng.normal(size=n), "prediction": rng.normal(size=n)}
+    table |= {
+        "site": rng.choice(["a", "🌞"], n),
+        "load": rng.normal(size=n),
+        "prediction": rng.normal(size=n),
+    }
     table["timestamp"] = np.datetime64("2024-01-01T00", "us") + np.arange(n) * np.timedelta64(1, "h")
     return Profile.of(table, ProfileSpec(target="load", prediction="prediction", timestamp="timestamp"))
 
@@ -43,7 +48,7 @@ def closed(header: dict, arrays: bytes) -> bytes:
     return framed(struct.pack(">I", len(text)) + text + arrays)
 
 
-def test_round_trip_gives_equal_bytes(profile):
+def test_round_trip_gives_equal_bytes(profile: Any) -> None:
     data = profile.to_bytes()
     again = Profile.from_bytes(data)
     assert again.to_bytes() == data
@@ -51,7 +56,7 @@ def test_round_trip_gives_equal_bytes(profile):
     assert again.spec == profile.spec
 
 
-def test_23_columns_stay_under_200_kilobytes():
+def test_23_columns_stay_under_200_kilobytes() -> None:
     rng = np.random.default_rng(0)
     n = 50_000
     table = {f"x{i}": rng.normal(i, 1 + i, n) for i in range(20)}
@@ -62,7 +67,7 @@ def test_23_columns_stay_under_200_kilobytes():
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_one_changed_byte_is_found(profile, data):
+def test_one_changed_byte_is_found(profile: Any, data: Any) -> None:
     original = profile.to_bytes()
     at = data.draw(st.integers(0, len(original) - 1))
     flip = data.draw(st.integers(1, 255))
@@ -73,12 +78,12 @@ def test_one_changed_byte_is_found(profile, data):
 
 
 @pytest.mark.parametrize("cut", [0, 5, len(MAGIC), len(MAGIC) + 20, -1])
-def test_a_cut_file_is_found(profile, cut):
+def test_a_cut_file_is_found(profile: Any, cut: Any) -> None:
     with pytest.raises(ArtifactError, match="aihub profile"):
         Profile.from_bytes(profile.to_bytes()[:cut])
 
 
-def test_another_version_says_so(profile):
+def test_another_version_says_so(profile: Any) -> None:
     header, arrays = opened(profile.to_bytes())
     text = json.dumps(header).encode()
     data = framed(struct.pack(">I", len(text)) + text + arrays, version=VERSION + 1)
@@ -86,17 +91,17 @@ def test_another_version_says_so(profile):
         Profile.from_bytes(data)
 
 
-def test_a_bomb_is_not_unpacked():
+def test_a_bomb_is_not_unpacked() -> None:
     with pytest.raises(ArtifactError, match="claims"):
         Profile.from_bytes(framed(b"\0" * 1000, length=1 << 40))
     with pytest.raises(ArtifactError, match="damaged"):
         Profile.from_bytes(framed(b"\0" * 100_000_000, length=100))
 
 
-def _set(*path):
+def _set(*path: Any) -> Any:
     *keys, last, value = path
 
-    def change(header):
+    def change(header: Any) -> None:
         at = header
         for key in keys:
             at = at[key]
@@ -109,7 +114,7 @@ FORGED = {
     "huge counts": _set("columns", 0, 1, "rows", 1 << 70),
     "negative rows": _set("rows", -1),
     "text for rows": _set("rows", "many"),
-    "true for rows": _set("rows", True),
+    "true for rows": _set("rows", True),  # noqa: FBT003
     "more missing than rows": _set("columns", 0, 1, "missing", 10**9),
     "unknown kind": _set("columns", 0, 1, "kind", "image"),
     "bad shift": _set("columns", 0, 1, "histogram", "shift", 64),
@@ -130,18 +135,18 @@ FORGED = {
 
 
 @pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
-def test_a_forged_profile_is_an_error_and_nothing_worse(profile, change):
+def test_a_forged_profile_is_an_error_and_nothing_worse(profile: Any, change: Any) -> None:
     header, arrays = opened(profile.to_bytes())
     change(header)
     with pytest.raises(ArtifactError):
         Profile.from_bytes(closed(header, arrays))
 
 
-def test_reading_what_was_opened_and_closed_works(profile):
+def test_reading_what_was_opened_and_closed_works(profile: Any) -> None:
     assert Profile.from_bytes(closed(*opened(profile.to_bytes()))).rows == profile.rows
 
 
-def test_a_day_zone_spec_survives():
+def test_a_day_zone_spec_survives() -> None:
     spec = ProfileSpec(timestamp="t", time_zone="Europe/Berlin", columns=("x", "t"))
     table = {"t": [dt.datetime(2024, 5, 1, tzinfo=dt.UTC)], "x": [1.0], "y": [2.0]}
     again = Profile.from_bytes(Profile.of(table, spec).to_bytes())
