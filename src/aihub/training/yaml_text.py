@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aihub.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import yaml
 
-MAX_BYTES = 1024 * 1024
-MAX_NODES = 100_000
+MAX_BYTES = 256 * 1024
+MAX_NODES = 20_000
 MAX_DEPTH = 32
 
 
@@ -28,34 +30,41 @@ def parse_yaml(text: str, *, label: str) -> tuple[Any, dict[str, int]]:
     if len(text.encode("utf-8", errors="replace")) > MAX_BYTES:
         raise ConfigError(f"{label}: is larger than {MAX_BYTES // 1024} KiB. A specification is a page.")
     try:
-        count = 0
-        for event in library.parse(text, Loader=library.SafeLoader):
-            count += 1
-            if count > MAX_NODES:
-                raise ConfigError(f"{label}: has more than {MAX_NODES} values. A specification is a page.")
-            if isinstance(event, library.AliasEvent):
-                raise ConfigError(
-                    f"{label}, line {event.start_mark.line + 1}: aliases (*name) are not allowed. Write it out."
-                )
+        _refuse_hostile(library.parse(text, Loader=library.SafeLoader), label)
         node = library.compose(text, Loader=library.SafeLoader)
     except library.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        mark = error.problem_mark
+        line = 1 if mark is None else mark.line + 1
         raise ConfigError(
             f"{label}, line {line}: is no valid YAML: {error.problem}. Correct the line."
         ) from None
-    except (library.YAMLError, RecursionError) as error:
+    except library.YAMLError as error:
         raise ConfigError(f"{label}: is no valid YAML ({str(error)[:80]}). Correct it.") from None
     lines: dict[str, int] = {}
-    return (None if node is None else _value(node, "", lines, label, 0)), lines
+    return (None if node is None else _value(node, "", lines, label)), lines
 
 
-def _value(node: yaml.Node, path: str, lines: dict[str, int], label: str, depth: int) -> Any:
+def _refuse_hostile(events: Iterable[yaml.Event], label: str) -> None:
+    """Look at the events one by one, so that a bomb is refused before it is unpacked."""
+    import yaml as library  # noqa: PLC0415 - as above
+
+    depth = 0
+    for count, event in enumerate(events):
+        if count > MAX_NODES:
+            raise ConfigError(f"{label}: has more than {MAX_NODES} values. A specification is a page.")
+        depth += isinstance(event, library.CollectionStartEvent) - isinstance(event, library.CollectionEndEvent)
+        where = f"{label}, line {event.start_mark.line + 1}" if event.start_mark else label
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{where}: is nested too deep. Flatten it.")
+        if isinstance(event, library.AliasEvent):
+            raise ConfigError(f"{where}: aliases (*name) are not allowed. Write it out.")
+
+
+def _value(node: yaml.Node, path: str, lines: dict[str, int], label: str) -> Any:
     import yaml as library  # noqa: PLC0415 - as above
 
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
-    if depth > MAX_DEPTH:
-        raise ConfigError(f"{label}, line {line}: is nested more than {MAX_DEPTH} levels deep. Flatten it.")
     if isinstance(node, library.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -66,13 +75,13 @@ def _value(node: yaml.Node, path: str, lines: dict[str, int], label: str, depth:
             if key in result:
                 raise ConfigError(f"{label}, line {at}: {key!r} is written twice. Keep one.", field=key)
             here = f"{path}.{key}" if path else key
-            result[key] = _value(value_node, here, lines, label, depth + 1)
+            result[key] = _value(value_node, here, lines, label)
             lines[here] = at
         return result
     if isinstance(node, library.SequenceNode):
-        return [_value(item, f"{path}.{i}", lines, label, depth + 1) for i, item in enumerate(node.value)]
+        return [_value(item, f"{path}.{i}", lines, label) for i, item in enumerate(node.value)]
     try:
-        return library.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call] # the stubs leave it out
+        return library.SafeLoader("").construct_object(node)
     except (library.YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or str(error)
         raise ConfigError(
