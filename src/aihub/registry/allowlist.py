@@ -99,12 +99,12 @@ _BOOSTERS = {
     "xgboost.sklearn": "XGBClassifier XGBRFClassifier XGBRFRegressor XGBRanker XGBRegressor",
 }
 _PLAIN = {
-    "builtins": "bytearray complex frozenset object set slice",
+    "builtins": "bytearray bytes complex frozenset object set slice",
     "_codecs": "encode",
     "collections": "OrderedDict defaultdict",
     "copy_reg": "_reconstructor",
     "copyreg": "_reconstructor",
-    "__builtin__": "bytearray complex frozenset object set slice",
+    "__builtin__": "bytearray bytes complex frozenset object set slice",
     "numpy": "dtype float32 float64 int32 int64 ndarray",
     "numpy._core.multiarray": "_reconstruct scalar",
     "numpy._core.numeric": "_frombuffer",

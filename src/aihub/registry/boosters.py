@@ -124,6 +124,10 @@ class BoosterPredictor:
         return pd.DataFrame(as_category)
 
 
+PROFILE_SUFFIX = ".profile"
+"""How the name of a profile in an artefact ends."""
+
+
 def check_native(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[LightGbmModel | XgboostModel]]:
     """Check the native files among `files` and return all files with those in canonical form.
 
@@ -135,7 +139,11 @@ def check_native(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Lig
     checked: dict[str, bytes] = {}
     models: list[LightGbmModel | XgboostModel] = []
     for name, content in files.items():
-        if name.endswith(".json") and not xgboost_ubj.looks_like(content):
+        # A profile checks its own digest when it is read, and no native library ever sees it.
+        is_ours = name.endswith(PROFILE_SUFFIX) or (
+            name.endswith(".json") and not xgboost_ubj.looks_like(content)
+        )
+        if is_ours:
             checked[name] = content
             continue
         try:

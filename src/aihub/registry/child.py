@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from aihub.errors import AIHubError
 from aihub.registry import frames
 from aihub.registry.confinement import confine, limit_resources, readable_paths
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 Answer = tuple[dict[str, Any], bytes]
+Operation = Callable[[dict[str, Any], dict[str, Any], bytes], Answer]
 
 
 def main(arguments: dict[str, Any]) -> None:
@@ -50,7 +49,7 @@ def answer(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answe
     return {"ok": True, **header}, content
 
 
-def _operation(name: str) -> Callable[[dict[str, Any], dict[str, Any], bytes], Answer]:
+def _operation(name: str) -> Operation:
     if name == "trial":
         from aihub.registry.native.trial import run_trial  # noqa: PLC0415 - each operation loads only what it needs
 
@@ -59,4 +58,10 @@ def _operation(name: str) -> Callable[[dict[str, Any], dict[str, Any], bytes], A
         return lambda state, _request, _blob: ({"layers": state["layers"]}, b"")
     from aihub.registry import unpickling  # noqa: PLC0415 - as above
 
-    return {"load": unpickling.load, "predict": unpickling.predict}[name]
+    operations: dict[str, Operation] = {
+        "examine": unpickling.examine,
+        "prepare": unpickling.prepare,
+        "load": unpickling.load,
+        "predict": unpickling.predict,
+    }
+    return operations[name]

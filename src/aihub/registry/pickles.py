@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from aihub.types import FloatArray, Predictor
 
 PREDICT_TIMEOUT_S = 120.0
+IMPORT_TIMEOUT_S = 120.0
+"""Longest time that importing scikit-learn may take; no file has a part in it."""
 BATCH_ROWS = 20_000
 MAX_NATIVE_BYTES = 1 << 30
 MAX_CPU_S = 3600
@@ -47,7 +49,7 @@ def load_pickle(content: bytes, *, trust: bool, timeout_s: float) -> Predictor:
     child = Child(cpu_s=MAX_CPU_S)
     try:
         answer, blob = child.ask(
-            {"op": "load", "trust": trust}, content, timeout_s=timeout_s, max_blob=MAX_NATIVE_BYTES
+            {"op": "examine", "trust": trust}, content, timeout_s=timeout_s, max_blob=MAX_NATIVE_BYTES
         )
         if answer.get("kind") == "native":
             # What came over the pipe is checked here again: the child is not believed.
@@ -55,10 +57,17 @@ def load_pickle(content: bytes, *, trust: bool, timeout_s: float) -> Predictor:
             boosters.try_out(child, [model], timeout_s=timeout_s)
             child.close()
             return boosters.load(model, _wrapper(answer))
-        return SandboxedPredictor(content, child, _estimator(answer), trust=trust, timeout_s=timeout_s)
+        estimator = _make(child, timeout_s)
+        return SandboxedPredictor(content, child, estimator, trust=trust, timeout_s=timeout_s)
     except BaseException:
         child.close()
         raise
+
+
+def _make(child: Child, timeout_s: float) -> PickledEstimator:
+    child.ask({"op": "prepare"}, timeout_s=IMPORT_TIMEOUT_S, max_blob=0)
+    answer, _ = child.ask({"op": "load"}, timeout_s=timeout_s, max_blob=0)
+    return _estimator(answer)
 
 
 def _wrapper(answer: dict[str, Any]) -> Wrapper:
@@ -166,12 +175,9 @@ class SandboxedPredictor:
     def _restart(self) -> None:
         self._child.close()
         self._child = Child(cpu_s=MAX_CPU_S)
-        self._child.ask(
-            {"op": "load", "trust": self._trust},
-            self._content,
-            timeout_s=self._timeout_s,
-            max_blob=MAX_NATIVE_BYTES,
-        )
+        request = {"op": "examine", "trust": self._trust}
+        self._child.ask(request, self._content, timeout_s=self._timeout_s, max_blob=MAX_NATIVE_BYTES)
+        _make(self._child, self._timeout_s)
 
     def close(self) -> None:
         """End the child. Idempotent; a later prediction starts a new one."""

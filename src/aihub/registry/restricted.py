@@ -72,7 +72,7 @@ def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
         raise ArtifactError(
             "the pickle makes an object in a way that is not allowed; save it with protocol 4"
         )
-    return cls.__new__(cls)
+    return object.__new__(cls)
 
 
 def _encode(text: str, codec: str) -> bytes:
@@ -92,7 +92,11 @@ _OURS: dict[tuple[str, str], Any] = {
 }
 
 
-class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noqa: SLF001 - see above
+# The typed name is the C unpickler, whose steps cannot be looked at.
+_PureUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined,unused-ignore] # noqa: SLF001
+
+
+class RestrictedUnpickler(_PureUnpickler):  # type: ignore[misc] # see above
     """Unpickles allowed names only.
 
     Parameters
@@ -103,7 +107,7 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
         Let every name through.
     """
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined] # noqa: SLF001
+    dispatch: ClassVar[dict[int, Any]] = dict(_PureUnpickler.dispatch)
 
     def __init__(self, stream: io.BufferedIOBase, *, examine: bool, trust: bool = False) -> None:
         super().__init__(stream)

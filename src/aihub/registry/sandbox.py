@@ -38,6 +38,8 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # joblib would ask for semaphores, which the child may not have, and warn.
+    "JOBLIB_MULTIPROCESSING": "0",
 }
 
 

@@ -7,7 +7,8 @@ import contextlib
 import lzma
 import warnings
 import zlib
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -29,10 +30,10 @@ MAX_NOTES = 5
 _CHUNK = 1 << 20
 
 
-def load(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answer:
-    """Read a pickle; answer the native model in it, or that an estimator is ready to predict."""
+def examine(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answer:
+    """Look at a pickle without making anything of a model library; answer the native model in it, if there is one."""
     content = unpacked(blob)
-    trusted = False
+    state["content"], state["trusted"] = content, False
     try:
         root, captures = restricted.load(content, examine=True)
         for capture in captures:
@@ -42,13 +43,28 @@ def load(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answer:
     except ArtifactError:
         if request.get("trust") is not True:
             raise
-        trusted, native = True, None
+        state["trusted"], state["modules"] = True, set()
+        return {"kind": "estimator"}, b""
     if native is not None:
         header, model = native
-        return {"kind": "native", "trusted": False, **header}, model
+        return {"kind": "native", **header}, model
+    state["modules"] = {capture.origin[0] for capture in captures}
+    return {"kind": "estimator"}, b""
+
+
+def prepare(state: dict[str, Any], _request: dict[str, Any], _blob: bytes) -> Answer:
+    """Import the allowed modules that the pickle needs: slow on a busy machine, and no fault of the file."""
+    for module in sorted(state["modules"]):
+        import_module(module)
+    return {}, b""
+
+
+def load(state: dict[str, Any], _request: dict[str, Any], _blob: bytes) -> Answer:
+    """Make the estimator for real, after it was examined, and keep it for `predict`."""
+    trusted = state["trusted"] is True
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator, _ = restricted.load(content, examine=False, trust=trusted)
+        estimator, _ = restricted.load(state["content"], examine=False, trust=trusted)
     if not callable(getattr(estimator, "predict", None)):
         name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
         raise ArtifactError(
@@ -58,14 +74,7 @@ def load(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answer:
     state["estimator"] = estimator
     # A warning here is a note for the report: mostly that another version of the library wrote the file.
     notes = [str(warning.message).strip()[:500] for warning in caught][:MAX_NOTES]
-    names = _names(estimator)
-    return {
-        "kind": "estimator",
-        "trusted": trusted,
-        "feature_names": names,
-        "notes": notes,
-        **_shape(estimator),
-    }, b""
+    return {"trusted": trusted, "feature_names": _names(estimator), "notes": notes, **_shape(estimator)}, b""
 
 
 def unpacked(blob: bytes) -> bytes:
@@ -140,8 +149,15 @@ def _as_native(root: Any) -> tuple[dict[str, Any], bytes] | None:
         ),
     }
     missing = root.state.get("missing")
-    is_number = isinstance(missing, int | float) and np.isfinite(missing)
-    return {"library": package, "missing": float(missing) if is_number else None, **header}, forest.data
+    return {
+        "library": package,
+        "missing": float(missing) if _is_number(missing) else None,
+        **header,
+    }, forest.data
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
 
 
 def _classes(values: Any) -> list[float]:
@@ -168,7 +184,9 @@ def _shape(estimator: Any) -> dict[str, Any]:
     classes = getattr(estimator, "classes_", None)
     return {
         "features": int(features) if isinstance(features, int | np.integer) and features >= 0 else None,
-        "has_score": callable(getattr(estimator, "predict_proba", None)) and np.size(classes) == 2,  # noqa: PLR2004
+        "has_score": callable(getattr(estimator, "predict_proba", None))
+        and classes is not None
+        and np.size(classes) == 2,  # noqa: PLR2004
     }
 
 
@@ -205,7 +223,7 @@ def predict(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answ
 @contextlib.contextmanager
 def _sequential() -> Iterator[None]:
     try:
-        from joblib import parallel_config  # noqa: PLC0415 - comes with scikit-learn
+        from joblib import parallel_config  # type: ignore[import-untyped] # noqa: PLC0415 - comes with scikit-learn
     except ImportError:
         yield
         return

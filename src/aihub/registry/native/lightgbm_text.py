@@ -265,7 +265,11 @@ def _tree(index: int, block: str, features: int) -> str:
         if per == "any":
             # The library writes two spaces around leaves without features.
             fields[name] = " ".join(text.split())
-        values[name] = numbers = _numbers(where + name, fields[name], integer=integer)
+        if name == "threshold":
+            # A split of known against missing values stands as inf in the library's own text.
+            values[name] = numbers = _thresholds(where + name, fields[name])
+        else:
+            values[name] = numbers = _numbers(where + name, fields[name], integer=integer)
         # A tree of one leaf leaves its weight and count empty.
         is_bare = leaves == 1 and name not in _NEEDED and not len(numbers)
         if per != "any" and len(numbers) != counts[per] and not is_bare:
@@ -373,6 +377,12 @@ def _numbers(name: str, text: str, *, integer: bool) -> NDArray[Any]:
     if integer and np.any(np.abs(values) >= 1 << 32):
         raise ArtifactError(f"LightGBM model: {name} is out of range")
     return values
+
+
+def _thresholds(name: str, text: str) -> NDArray[Any]:
+    words = text.split(" ")
+    numbers = _numbers(name, " ".join("0" if word == "inf" else word for word in words), integer=False)
+    return np.where([word == "inf" for word in words], np.inf, numbers) if "inf" in words else numbers
 
 
 def _integer(name: str, text: str, low: int, high: int) -> int:
