@@ -140,7 +140,9 @@ class ValidationReport(Mapping[str, Any]):
             f.message or f"{c.name}: {f.subject} {f.outcome}"
             for c in self.checks_run
             if not c.lets_through
-            for f in (c.failures or (Finding(subject=c.name, outcome=c.outcome, message=f"{c.name}: {c.reason}"),))
+            for f in (
+                c.failures or (Finding(subject=c.name, outcome=c.outcome, message=f"{c.name}: {c.reason}"),)
+            )
         ]
         return found if found or self.passed else ["no check could be run, so nothing was shown to be right"]
 
@@ -188,8 +190,12 @@ class ValidationReport(Mapping[str, Any]):
         return len(self._mapping)
 
     def __repr__(self) -> str:
-        # What pytest prints for `assert report.passed, report`; the generated one would dump every plotted point.
-        return str(self)
+        # The generated one would dump every plotted point into logs and assertion messages.
+        ran = [c for c in self.checks_run if c.outcome is not Outcome.SKIPPED]
+        good = sum(1 for c in ran if c.outcome is Outcome.PASSED)
+        verdict = "passed" if self.passed else "failed"
+        rows = self.validation_data_size
+        return f"<ValidationReport {verdict}: {good} of {len(ran)} checks passed on {rows} rows, {self.model_path!r}>"
 
     def __str__(self) -> str:
         from aihub.validation.report.text import render_text  # noqa: PLC0415 - reports import results

@@ -93,7 +93,7 @@ def moments(x: Sequence[Any]) -> list[float] | None:
     return found
 
 
-def time_ticks(low: float, high: float, count: int = 6) -> list[tuple[float, str]]:
+def time_ticks(low: float, high: float, count: int = 7) -> list[tuple[float, str]]:
     """Return positions (seconds since 1970) and labels at full hours, days, months or years, in UTC.
 
     >>> [label for _, label in time_ticks(1704067200, 1704067200 + 5 * 86400)]

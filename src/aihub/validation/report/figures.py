@@ -75,7 +75,9 @@ def _figure(check: CheckResult, name: str, plot: Mapping[str, Any], ident: str, 
     if drawing is None:
         return None
     keys = [element("span", _swatch(role), label, class_="key") for role, label in legend(plot)]
-    units = plain(plot.get("unit") or plot.get("y_label") or "", 60)
+    units = ", ".join(
+        word for word in (plain(plot.get("unit") or plot.get("y_label") or "", 60), _zone(plot)) if word
+    )
     return element(
         "figure",
         element(
@@ -94,6 +96,11 @@ def _finding_badge(check: CheckResult, finding: Finding | None) -> Markup | None
     if finding is None or finding.outcome is Outcome.PASSED:
         return None
     return badge(state_of(check, finding), stops=check.severity is Severity.FAIL)
+
+
+def _zone(plot: Mapping[str, Any]) -> str:
+    first = next(iter(plot.get("x") or ()), None) if plot.get("kind") == "series" else None
+    return "times in UTC" if isinstance(first, str) and first.endswith("Z") else ""
 
 
 def _under(plot: Mapping[str, Any], finding: Finding | None) -> Markup | None:

@@ -205,7 +205,8 @@ def _advice(
         ]
         parts.append(element("ul", told[: limits.advice], class_="todo"))
     if warning:
-        parts += [element("h4", "Warnings"), _todo(warning, limits.advice, "todo warn")]
+        parts += [element("h3", "Warnings", class_="block")] if parts else []
+        parts.append(_todo(warning, limits.advice, "todo warn"))
     title = "What to do next" if not report.get("passed") else "Worth a look"
     return ("next", title, join(parts)) if parts else None
 

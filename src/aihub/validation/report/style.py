@@ -15,7 +15,7 @@ h1,h2,h3,h4,p,dl,figure{margin:0}
 h1{font-size:26px;line-height:1.25;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:19px;margin:36px 0 12px;letter-spacing:-.005em}
 h3{font-size:15.5px;font-weight:650;display:inline}
-h4{font-size:14px;font-weight:650;margin:18px 0 8px}
+h3.block{display:block;margin:20px 0 10px}h4{font-size:14px;font-weight:650;margin:18px 0 8px}
 a{color:var(--accent)}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:4px}
 .skip{position:absolute;left:-999px}.skip:focus{left:12px;top:8px;background:var(--card);padding:6px 12px}
@@ -85,7 +85,7 @@ svg .line.spread{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacit
 svg .area.reference{fill:var(--ref-soft);stroke:var(--ref);stroke-width:1;stroke-dasharray:3 2}
 svg .area.current{fill:var(--accent-soft);stroke:var(--accent);stroke-width:1.3}
 svg .area.band{fill:var(--accent-soft);stroke:none}
-svg rect.area{stroke-width:0!important}svg .dots{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacity:.5;fill:none}
+svg .bar.reference{fill:var(--ref)}svg .bar.current{fill:var(--accent)}svg .dots{stroke:var(--accent);stroke-width:4;stroke-linecap:round;opacity:.5;fill:none}
 svg .dot{fill:var(--accent);stroke:var(--card);stroke-width:1.5}
 .key{display:inline-flex;gap:5px;align-items:center}.key svg{width:20px;height:10px;flex:none}
 dl.facts2{display:grid;grid-template-columns:minmax(8em,max-content) minmax(0,1fr);gap:4px 18px;font-size:14px}

@@ -62,7 +62,8 @@ def legend(plot: Mapping[str, Any]) -> list[tuple[str, str]]:
         shade = [("area band", str(band.get("name", "interval")))] if isinstance(band, Mapping) else []
         return keys + shade if len(keys + shade) > 1 else []
     if kind in ("histogram", "categories"):
-        return [("area reference", "reference"), ("area current", "current")]
+        shape = "area" if kind == "histogram" else "bar"
+        return [(f"{shape} reference", "reference"), (f"{shape} current", "current")]
     if kind == "interval" and plot.get("limit") is not None:
         return [("line limit", "limit")]
     return []
@@ -151,8 +152,8 @@ def _categories(plot: Mapping[str, Any], ident: str, height: int) -> Markup | No
         rows += [
             element("text", label, x=0, y=y + 12, class_="name"),
             element("text", f"{a:.1%} → {b:.1%}", x="100%", y=y + 12, class_="end"),
-            element("rect", x=0, y=y + 18, width=_percent(a / top), height=7, class_="area reference"),
-            element("rect", x=0, y=y + 27, width=_percent(b / top), height=7, class_="area current"),
+            element("rect", x=0, y=y + 18, width=_percent(a / top), height=7, class_="bar reference"),
+            element("rect", x=0, y=y + 27, width=_percent(b / top), height=7, class_="bar current"),
         ]
     return _sheet(
         ident, plot, rows, len(labels) * _ROW, f"Shares of {len(labels)} categories before and now."
