@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,9 @@ _FREE_DAY = np.array(
 _ANOMALY_SHARE = 0.03
 
 
-def generate(model_type: ModelType | str, samples: int, *, seed: int = 42, start: datetime = START) -> pl.DataFrame:
+def generate(
+    model_type: ModelType | str, samples: int, *, seed: int = 42, start: datetime = START
+) -> pl.DataFrame:
     """Return `samples` hourly rows for a model of this type; same seed, same rows.
 
     Raises
@@ -156,18 +159,18 @@ def _load(rng: np.random.Generator, stamps: NDArray[np.datetime64], temperature:
 
 
 def _smoothed(values: FloatArray, keep: float) -> FloatArray:
-    from scipy.signal import lfilter  # noqa: PLC0415 - 0.2 s, and only data generation needs it
-
-    start = [values[0] * keep]
-    return np.asarray(lfilter([1 - keep], [1, -keep], values, zi=start)[0])
+    """Exponential smoothing that begins at the first value."""
+    return _recursion((1 - keep) * values, keep, values[0])
 
 
 def _red_noise(rng: np.random.Generator, n: int, keep: float, deviation: float) -> FloatArray:
     """First-order autoregressive noise with the given correlation to the hour before and standard deviation."""
-    from scipy.signal import lfilter  # noqa: PLC0415 - as above
-
     white = rng.normal(0, deviation * np.sqrt(1 - keep**2), n)
-    first = rng.normal(0, deviation)
-    return np.asarray(lfilter([1.0], [1, -keep], white, zi=[keep * first])[0])
+    return _recursion(white, keep, float(rng.normal(0, deviation)))
 
 
+def _recursion(added: FloatArray, keep: float, start: float) -> FloatArray:
+    """``y[i] = keep * y[i - 1] + added[i]``; a loop, as a filter library costs a second to import."""
+    return np.fromiter(
+        islice(accumulate(added.tolist(), lambda y, x: keep * y + x, initial=start), 1, None), np.float64
+    )

@@ -1,0 +1,82 @@
+"""`aihub predict`: ask a model for tomorrow, or for the rows of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aihub.cli.console import print_json, table
+from aihub.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from aihub.registry.registry import Registry
+
+
+@click.command()
+@click.argument("model")
+@click.option("--version", help="Number, v1.2.3 or git commit; without it, the version in production.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Rows to answer, or future values of the features."
+)
+@click.option(
+    "--horizon", type=click.IntRange(min=1), help="Steps to look ahead; without it, the model's own horizon."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Write the answer to this .csv or .parquet file."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+def predict(
+    model: str,
+    version: str | None,
+    data: Path | None,
+    horizon: int | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Ask MODEL (a name in the registry, or a model file) for its next hours, with an interval.
+
+    A forecast model that needs weather wants it for the hours asked for: pass them with --data. For an anomaly model
+    --data holds the rows to judge.
+    """
+    from aihub.delivery.answers import answer  # noqa: PLC0415 - polars
+    from aihub.hub import opened  # noqa: PLC0415
+
+    if Path(model).is_file():
+        answered = answer(Path(model), data=data, horizon=horizon)
+    else:
+        with opened() as hub:
+            answered = answer(_artifact(hub.registry, model, version), data=data, horizon=horizon)
+    if output is not None:
+        _write(answered, output)
+    if as_json:
+        print_json({"model": model, "rows": answered.to_dicts()})
+    elif output is None:
+        table(answered.columns, answered.rows())
+    else:
+        click.echo(f"{answered.height} rows written to {output}")
+
+
+def _artifact(registry: Registry, model: str, version: str | None) -> Path:
+    if version is not None:
+        return registry.artifact_path(registry.version(model, version))
+    champion = registry.champion(model)
+    if champion is None:
+        known = registry.models()
+        if model not in known:
+            raise NotFoundError("model or model file", model, known)
+        raise InputError(f"no version of {model!r} is in production. Deploy one, or name one with --version.")
+    return registry.artifact_path(champion)
+
+
+def _write(answered: pl.DataFrame, output: Path) -> None:
+    if output.suffix == ".parquet":
+        answered.write_parquet(output)
+    elif output.suffix == ".csv":
+        answered.write_csv(output)
+    else:
+        raise InputError(f"--output {str(output)!r} must end in .csv or .parquet")

@@ -1,0 +1,104 @@
+"""`aihub run`: the main job on the user's own data, without a server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aihub.cli.console import print_json, shown_progress, table
+from aihub.errors import InputError
+
+if TYPE_CHECKING:
+    from aihub.delivery.run import Delivery
+
+SHOWN_ROWS = 24
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--data", "data", type=click.Path(path_type=Path), required=True, help="CSV (also compressed) or Parquet."
+)
+@click.option(
+    "--report",
+    "reports",
+    type=click.Path(path_type=Path),
+    help="Folder for the report; default .aihub/reports.",
+)
+@click.option(
+    "--deploy/--no-deploy", default=True, help="Whether a version that passes goes to production at once."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: bool) -> int:
+    """Train the model of SPEC on a file, validate it, register it, deploy it and ask it for what comes next.
+
+    Exit code 0: the gate passed. 1: it failed; the version is kept as rejected. 2: bad input.
+    """
+    from aihub.delivery.run import Order, deliver  # noqa: PLC0415 - the tree libraries
+    from aihub.hub import opened  # noqa: PLC0415
+    from aihub.training.spec import load_spec  # noqa: PLC0415
+
+    with opened() as hub, shown_progress(quiet=as_json) as listener:
+        order = Order(
+            spec=load_spec(spec),
+            data=data,
+            actor=getuser(),
+            now=datetime.now(UTC),
+            reports=reports or hub.settings.home / "reports",
+            deploy=deploy,
+        )
+        delivery = deliver(order, hub.registry, listener)
+        artifact = hub.registry.artifact_path(delivery.version)
+    if as_json:
+        print_json(_document(delivery, artifact))
+    else:
+        click.echo(f"\n{delivery.report}\n")
+        _show_answer(artifact)
+        _show_end(delivery)
+    return 0 if delivery.passed else 1
+
+
+def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
+    version = delivery.version
+    return {
+        "passed": delivery.passed,
+        "failures": delivery.report.failures,
+        "warnings": delivery.report.warnings,
+        "model": version.model,
+        "version": version.number,
+        "semantic": str(version.semantic),
+        "status": str(version.status),
+        "digest": version.digest,
+        "artifact": str(artifact),
+        "deployed": delivery.deployment is not None,
+        "metrics": dict(version.metrics),
+        "notes": [note.to_dict() for note in delivery.table.notes],
+        "reports": {form: str(path) for form, path in delivery.report_files.items()},
+    }
+
+
+def _show_answer(artifact: Path) -> None:
+    """Ask a forecast model for its next hours; one that needs weather says what it wants."""
+    from aihub.delivery.answers import answer  # noqa: PLC0415 - as above
+
+    try:
+        answered = answer(artifact)
+    except InputError as error:
+        click.echo(f"Not asked for what comes next: {error}\n")
+        return
+    shown = answered.head(SHOWN_ROWS)
+    table(
+        shown.columns, shown.rows(), title=f"What comes next ({answered.height} rows, {shown.height} shown)"
+    )
+    click.echo("")
+
+
+def _show_end(delivery: Delivery) -> None:
+    version = delivery.version
+    click.echo(f"{version}: {version.status}{', serves in production' if delivery.deployment else ''}")
+    if "html" in delivery.report_files:
+        click.echo(f"Report: {delivery.report_files['html']}")

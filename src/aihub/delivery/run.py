@@ -1,0 +1,298 @@
+"""One delivery, from a spec and a file to a deployed model that answers.
+
+The artefact that will serve is what the gate judges: it is packed first, then read back and asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aihub.delivery.progress import Listener, Remark, ignore, step
+from aihub.errors import AIHubError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from aihub.registry.lineage import Lineage
+    from aihub.registry.records import Deployment, Version
+    from aihub.registry.registry import Registry
+    from aihub.training.config import TrainingConfig
+    from aihub.training.data import PreparedTable
+    from aihub.training.spec import ModelSpec
+    from aihub.training.trainer import TrainingResult
+    from aihub.validation.profile import Profile
+    from aihub.validation.results import ValidationReport
+
+PROFILE_FILE = "training.profile"
+"""Member of the artefact that holds the profile of the training rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked for.
+
+    Attributes
+    ----------
+    spec, data
+        What to train, and on which file.
+    actor
+        Who asks; kept in the lineage.
+    now
+        Time of the request, aware UTC.
+    reports
+        Folder below which the report's files are written.
+    deploy
+        Whether a version that passed its gate goes to production at once.
+    """
+
+    spec: ModelSpec
+    data: Path
+    actor: str
+    now: datetime
+    reports: Path
+    deploy: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What came of an order. A failed gate is one of the results, not an error."""
+
+    version: Version
+    report: ValidationReport
+    training: TrainingResult
+    table: PreparedTable
+    deployment: Deployment | None = None
+    report_files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate is open."""
+        return self.report.passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A trained model on its way to the gate, with everything that the gate compares it with."""
+
+    order: Order
+    table: PreparedTable
+    training: TrainingResult
+    profile: Profile
+    lineage: Lineage
+
+
+def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> Delivery:
+    """Train, validate, register and, where the gate passed and the order says so, deploy.
+
+    Writes the artefact, the version, the report's files and perhaps a deployment.
+
+    Raises
+    ------
+    DataError, ConfigError
+        The file or the spec cannot be used; nothing was written.
+    """
+    candidate = _candidate(order, listener)
+    with step("package", listener) as packing:
+        digest = _pack(candidate, registry)
+        path = registry.artifacts.path(digest)
+        packing.note = f"sha256 {digest[:12]}, {path.stat().st_size / 1e6:.1f} MB"
+    report = _validate(candidate, path, registry, listener)
+    version = _register(candidate, digest, report, registry, listener)
+    files = _write_reports(report, order.reports / order.spec.name / str(version.number))
+    deployment = _deploy(order, version, registry, listener) if report.passed and order.deploy else None
+    return Delivery(
+        version=version,
+        report=report,
+        training=candidate.training,
+        table=candidate.table,
+        deployment=deployment,
+        report_files=files,
+    )
+
+
+def _candidate(order: Order, listener: Listener) -> _Candidate:
+    from aihub.validation.settings import resolve  # noqa: PLC0415 - numpy is not paid by `aihub --help`
+
+    config = order.spec.training
+    # A wrong threshold is found before minutes of training, not after.
+    resolve(config.model_type, spec=order.spec.validation)
+    table = _read(order, listener)
+    training = _train(config, table, listener)
+    return _Candidate(
+        order=order,
+        table=table,
+        training=training,
+        profile=_profile(config, training),
+        lineage=_lineage(order, table),
+    )
+
+
+def _read(order: Order, listener: Listener) -> PreparedTable:
+    from aihub.training.data import load  # noqa: PLC0415 - polars is not paid by commands that read no data
+
+    with step("read data", listener) as reading:
+        table = load(order.data, order.spec.training)
+        span = f"{table.fingerprint.start:%Y-%m-%d} to {table.fingerprint.end:%Y-%m-%d}"
+        series = f", {len(table.series)} series" if table.series else ""
+        reading.note = f"{table.fingerprint.rows:,} rows{series}, {span}"
+    for note in table.notes:
+        listener(Remark(note.message))
+    return table
+
+
+def _train(config: TrainingConfig, table: PreparedTable, listener: Listener) -> TrainingResult:
+    from aihub.training.trainer import train  # noqa: PLC0415 - the tree libraries
+
+    with step(f"train {config.algorithm}", listener) as training:
+        result = train(config, table, on_progress=lambda stage, done: training.advance(done, stage))
+        shown = [f"{name} {value:.4g}" for name, value in list(result.metrics.items())[:3]]
+        training.note = ", ".join(shown)
+    for note in result.notes:
+        listener(Remark(note))
+    return result
+
+
+def _lineage(order: Order, table: PreparedTable) -> Lineage:
+    from pathlib import Path  # noqa: PLC0415
+
+    from aihub.registry.lineage import collect  # noqa: PLC0415
+
+    return collect(
+        order.spec.training.model_dump(mode="json"),
+        table.fingerprint.to_dict(),
+        requested_by=order.actor,
+        now=order.now,
+        folder=Path.cwd(),
+    )
+
+
+def _profile(config: TrainingConfig, training: TrainingResult) -> Profile:
+    from aihub.validation.profile import Profile, ProfileSpec  # noqa: PLC0415 - numpy is not paid by `aihub --help`
+
+    spec = ProfileSpec(
+        columns=_features(config, training),
+        timestamp=config.timestamp,
+        time_zone=config.calendar_zone,
+    )
+    return Profile.of(training.train_frame, spec)
+
+
+def _pack(candidate: _Candidate, registry: Registry) -> str:
+    from aihub.registry.artifacts import Manifest, pack  # noqa: PLC0415
+
+    model, lineage = candidate.training.model, candidate.lineage
+    # Who asked and when is the version's business: without them the same data, code and config give the same digest.
+    origin = {
+        key: value for key, value in lineage.to_json().items() if key not in {"requested_by", "created_at"}
+    }
+    manifest = Manifest(
+        kind=model.kind, name=candidate.order.spec.name, lineage=origin, environment=dict(lineage.packages)
+    )
+    files = {**model.to_files(), PROFILE_FILE: candidate.profile.to_bytes()}
+    return registry.artifacts.put(pack(files, manifest))
+
+
+def _register(
+    candidate: _Candidate, digest: str, report: ValidationReport, registry: Registry, listener: Listener
+) -> Version:
+    order = candidate.order
+    with step("register", listener) as registering:
+        version = registry.register_version(
+            order.spec.name,
+            digest,
+            candidate.lineage,
+            status="candidate" if report.passed else "rejected",
+            actor=order.actor,
+            now=order.now,
+            report=_as_json(report),
+            metrics=candidate.training.metrics,
+            notes=candidate.training.notes,
+        )
+        registering.note = f"{version}, {version.status}"
+    return version
+
+
+def _deploy(order: Order, version: Version, registry: Registry, listener: Listener) -> Deployment:
+    with step("deploy", listener) as deploying:
+        deployment = registry.deploy(
+            order.spec.name, version.number, actor=order.actor, reason="the gate passed", now=order.now
+        )
+        deploying.note = f"{version.semantic} serves in {deployment.environment}"
+    return deployment
+
+
+def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: Listener) -> ValidationReport:
+    import polars as pl  # noqa: PLC0415 - as above
+
+    from aihub.validation.validator import ModelValidator  # noqa: PLC0415
+
+    order, table, training = candidate.order, candidate.table, candidate.training
+    config = order.spec.training
+    champion = registry.champion(order.spec.name)
+    can_compare = champion is not None and _answers_same_rows(champion, config, table)
+    if champion is not None and not can_compare:
+        listener(Remark(f"{champion} needs other columns than this spec reads: compared by its metrics only"))
+    with step("validate", listener) as validating:
+        report = ModelValidator(config.model_type, spec=order.spec.validation).validate_model(
+            path,
+            training.holdout.filter(pl.col(config.target).is_not_null()),
+            config.target,
+            history=table.frame,
+            champion=registry.artifact_path(champion) if champion and can_compare else None,
+            baseline_metrics=dict(champion.metrics) if champion and not can_compare else None,
+            training_profile=candidate.profile,
+            reference=training.train_frame.select(config.timestamp, *_features(config, training)),
+            now=order.now,
+            seed=config.seed,
+            context=_context(candidate, champion),
+        )
+        validating.note = "passed" if report.passed else f"FAILED: {report.failures[0]}"
+    return report
+
+
+def _features(config: TrainingConfig, training: TrainingResult) -> tuple[str, ...]:
+    """Features of the configuration that the table kept."""
+    return tuple(name for name in config.features if name in training.train_frame.columns)
+
+
+def _answers_same_rows(champion: Version, config: TrainingConfig, table: PreparedTable) -> bool:
+    """Whether the champion can be asked for the rows of `table`: same target and clock, and all its features there."""
+    theirs = champion.lineage.config
+    same = all(
+        theirs.get(role) == getattr(config, role)
+        for role in ("model_type", "target", "timestamp", "series_id")
+    )
+    return same and set(theirs.get("features", ())) <= set(table.frame.columns)
+
+
+def _context(candidate: _Candidate, champion: Version | None) -> dict[str, Any]:
+    order, table, training = candidate.order, candidate.table, candidate.training
+    return {
+        "model": {
+            "name": order.spec.name,
+            "kind": training.model.kind,
+            "algorithm": order.spec.training.algorithm,
+        },
+        "data": {"file": order.data.name, **table.fingerprint.to_dict()},
+        "champion": str(champion) if champion else None,
+        "lineage": candidate.lineage.to_json(),
+        "notes": [note.to_dict() for note in table.notes] + list(training.notes),
+        "backtest": None if training.backtest is None else training.backtest.to_dict(),
+    }
+
+
+def _as_json(report: ValidationReport) -> dict[str, Any]:
+    from aihub.validation.report.json import to_document  # noqa: PLC0415
+
+    return to_document(report)
+
+
+def _write_reports(report: ValidationReport, folder: Path) -> dict[str, Path]:
+    from aihub.validation.report import write_reports  # noqa: PLC0415
+
+    try:
+        return write_reports(report, folder)
+    except OSError as error:
+        raise AIHubError(f"the report cannot be written to {folder}: {error}") from error
