@@ -32,10 +32,10 @@ def tail(table: Table, split: int, layout: Layout, count: int) -> Table:
         Number of series.
     """
     reach = layout.reach + 2 * max(layout.horizon, layout.short)
-    keep = table.step >= split - reach
+    last = np.full(count, np.iinfo(np.int64).min // 4)
+    np.maximum.at(last, table.series, table.step)
+    keep = table.step >= np.minimum(split, last)[table.series] - reach
     if int(keep.sum()) * (1 + len(table.columns)) > MAX_CELLS:
-        last = np.full(count, np.iinfo(np.int64).min // 4)
-        np.maximum.at(last, table.series, table.step)
         keep = table.step >= last[table.series] - reach
     return Table(table.series[keep], table.step[keep], {n: v[keep] for n, v in table.columns.items()})
 
