@@ -74,10 +74,9 @@ def calendar(times: NDArray[np.int64], zone: str) -> dict[str, FloatArray]:
 def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> FeatureTable:
     """Features for a classifier: values, calendar, and each number against its own past day.
 
-    Per numeric column: its difference from the trailing median, the same in trailing standard deviations, its difference
-    from the row before, from a day (season) before and from what is usual at this time (the median of the last seven days or
-    of the last weeks at this weekday, whichever is nearer; also as a mean of the last six rows), and for how many rows it
-    has not moved.
+    Per numeric column: its difference from the trailing median, from the row before, from a day (season) before, and from
+    what is usual at this time (the median of the last seven days or of the last weeks at this weekday, whichever is
+    nearer); sizes of the last and of the change in what is typical lately; and for how many rows it has not moved.
     """
     named: dict[str, FloatArray] = {
         name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
@@ -92,22 +91,23 @@ def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> Fe
 
 def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[str, FloatArray]:
     dense = grid.spread(value)
-    usual = grid.rolled(dense, "median", pace.season)
-    spread = grid.rolled(dense, "std", pace.season)
+    week = 7 * pace.season if pace.weeks else pace.season
+    usual = grid.median(dense, pace.season)
+    change = value - grid.ago(dense, 1)
     then = _nearer(value - grid.same_time(dense, pace), value - grid.same_weekday(dense, pace))
-    recent = grid.rolled(grid.spread(then), "mean", 6, until=0)
-    typical = grid.rolled(grid.spread(np.abs(then)), "median", 7 * pace.season if pace.weeks else pace.season)
-    floor = 1e-6 * max(float(np.nanmax(np.abs(value), initial=0.0)), 1e-12)
+    recent = grid.mean(grid.spread(then), 6)
+    floor = 1e-6 * np.maximum(np.abs(value), 1e-6)
+    typical = np.maximum(grid.median(grid.spread(np.abs(then)), week), floor)
+    typical_change = np.maximum(grid.median(grid.spread(np.abs(change)), week), floor)
     return {
         f"{name}: from usual": value - usual,
-        f"{name}: from usual in sd": (value - usual) / np.maximum(spread, floor),
-        f"{name}: change": value - grid.ago(dense, 1),
+        f"{name}: change": change,
         f"{name}: from a season ago": value - grid.ago(dense, pace.season),
         f"{name}: from usual at this time": then,
         # Sizes without sign, in what is typical lately: what was learned from a rise is then known of a fall.
-        f"{name}: from usual at this time, size": np.abs(then) / np.maximum(typical, floor),
-        f"{name}: from usual at this time, size of recent mean": np.abs(recent) / np.maximum(typical, floor),
-        f"{name}: change, size": np.abs(value - grid.ago(dense, 1)) / np.maximum(spread, floor),
+        f"{name}: from usual at this time, size": np.abs(then) / typical,
+        f"{name}: from usual at this time, size of recent mean": np.abs(recent) / typical,
+        f"{name}: change, size": np.abs(change) / typical_change,
         f"{name}: rows unmoved": np.minimum(grid.run_length(dense), pace.season),
     }
 
@@ -154,15 +154,15 @@ def expectation_features(
     grid = Grid.of(rows, pace)
     dense = grid.spread(rows.values[columns.watched])
     season, hour = pace.season, pace.hour
-    level = grid.rolled(dense, "median", season, until=hour)
+    level = grid.median(dense, season, until=hour)
     named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
     named |= calendar(rows.times, zone)
     named["a season ago"] = (grid.ago(dense, season) - level) / scale
     named["usual at this time"] = (grid.same_time(dense, pace) - level) / scale
-    named["around a season ago"] = (grid.rolled(dense, "mean", 3, until=max(season - 1, 1)) - level) / scale
+    named["around a season ago"] = (grid.mean(dense, 3, until=max(season - 1, 1)) - level) / scale
     if pace.weeks:
         named["a week ago"] = (grid.ago(dense, 7 * season) - level) / scale
         named["usual at this weekday"] = (grid.same_weekday(dense, pace) - level) / scale
     for name in columns.numeric:
-        named[f"{name}: day's mean"] = grid.rolled(grid.spread(rows.values[name]), "mean", season, until=0)
+        named[f"{name}: day's median"] = grid.median(grid.spread(rows.values[name]), season, until=0)
     return Expectation(_stack(named, len(rows), tuple(columns.categorical)), level)

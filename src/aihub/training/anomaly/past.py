@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DAY_US = 86_400_000_000
 _MAX_SEASON = 2_880
 _MAX_LOOKBACK = 21_000
+_MAX_HOUR = 60
 _REGULAR_SHARE = 0.6
 _JITTER = 0.1
 _MIN_SEASON = 4
@@ -51,8 +52,8 @@ class Pace:
 
     @property
     def hour(self) -> int:
-        """Rows of an hour, at least 1."""
-        return max(1, min(round(3_600_000_000 / self.step_us), self.season // 4))
+        """Rows of an hour, at least 1 and never more than an hour of minutes."""
+        return max(1, min(round(3_600_000_000 / self.step_us), self.season // 4, _MAX_HOUR))
 
     @property
     def weeks(self) -> int:
@@ -63,8 +64,13 @@ class Pace:
 
     @property
     def lookback(self) -> int:
-        """Rows of the past that the features of one row may need."""
+        """Rows of the past that one look back may need."""
         return max(7 * self.weeks + 1, 2) * self.season + self.hour
+
+    @property
+    def reach(self) -> int:
+        """Rows of the past that a row's score may need: features of features look back once more."""
+        return self.lookback + 7 * self.season
 
     def to_state(self) -> dict[str, Any]:
         """Return JSON-able values for `from_state`."""
@@ -133,25 +139,30 @@ class Grid:
         at = self.cells - steps
         return np.where(at >= 0, dense[np.maximum(at, 0)], np.nan)
 
-    def rolled(
-        self, dense: FloatArray, how: Literal["median", "mean", "std"], window: int, *, until: int = 1
-    ) -> FloatArray:
-        """Statistic of the `window` cells that end `until` cells before each row (0: the row's own cell included).
+    def median(self, dense: FloatArray, window: int, *, until: int = 1) -> FloatArray:
+        """Median of the `window` cells that end `until` cells before each row (0: the row's own cell included).
 
         NaN where less than a twelfth of the cells hold a value.
         """
         import polars as pl  # noqa: PLC0415 - 0.1 s that `aihub --help` must not pay
 
-        cells = pl.Series(dense).fill_nan(None)
-        enough = max(1 if how != "std" else 2, window // 12)
-        window = max(window, enough)
-        if how == "median":
-            out = cells.rolling_median(window, min_samples=enough)
-        elif how == "mean":
-            out = cells.rolling_mean(window, min_samples=enough)
-        else:
-            out = cells.rolling_std(window, min_samples=enough)
-        return self.ago(out.fill_null(float("nan")).to_numpy(), until)
+        enough = max(1, window // 12)
+        rolled = pl.Series(dense).fill_nan(None).rolling_median(max(window, enough), min_samples=enough)
+        return self.ago(rolled.fill_null(float("nan")).to_numpy(), until)
+
+    def mean(self, dense: FloatArray, window: int, *, until: int = 0) -> FloatArray:
+        """Mean of the known values in the `window` cells that end `until` cells before each row; NaN without any.
+
+        Each window is summed on its own: a running sum would let one huge value of the past blur all later means.
+        """
+        total, known = np.zeros(len(self.cells)), np.zeros(len(self.cells))
+        for steps in range(until, until + window):
+            value = self.ago(dense, steps)
+            is_known = ~np.isnan(value)
+            total[is_known] += value[is_known]
+            known += is_known
+        mean: FloatArray = np.divide(total, known, out=np.full(len(total), np.nan), where=known > 0)
+        return mean
 
     def same_time(self, dense: FloatArray, pace: Pace) -> FloatArray:
         """Median of the values at this time of the season, over the last seven seasons (or two); NaN without any.

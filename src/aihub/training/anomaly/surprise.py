@@ -152,7 +152,7 @@ def statistics(rows: Rows, watched: FloatArray, z: FloatArray, pace: Pace) -> di
     a thousand. ``flat``: rows for which the value has not moved.
     """
     grid = Grid.of(rows, pace)
-    recent = grid.rolled(grid.spread(np.clip(z, -_CLIP, _CLIP)), "mean", max(3, pace.hour), until=0)
+    recent = grid.mean(grid.spread(np.clip(z, -_CLIP, _CLIP)), max(3, pace.hour))
     return {
         "point": np.abs(z),
         "hour": np.abs(recent),

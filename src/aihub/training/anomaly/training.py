@@ -144,16 +144,16 @@ def _columns(
 
 def _past(train: Rows, rest: Rows, pace: Pace) -> Rows:
     """Last rows before the split and last rows of the data, per series, as far as features look back."""
-    reach = pace.lookback * pace.step_us
+    reach_us = pace.reach * pace.step_us
     parts = []
     for rows in (train, train.before(rest)):
         kept = np.zeros(len(rows), dtype=bool)
         for name in np.unique(rows.series):
             of_series = np.flatnonzero(rows.series == name)
             if pace.is_regular:
-                kept[of_series[rows.times[of_series] > rows.times[of_series].max() - reach]] = True
+                kept[of_series[rows.times[of_series] > rows.times[of_series].max() - reach_us]] = True
             else:
-                newest = np.argsort(rows.times[of_series], kind="stable")[-pace.lookback :]
+                newest = np.argsort(rows.times[of_series], kind="stable")[-pace.reach :]
                 kept[of_series[newest]] = True
         parts.append(rows.take(kept))
     both = parts[0].before(parts[1])

@@ -33,12 +33,17 @@ def config(**given: Any) -> TrainingConfig:
     )
 
 
-def table(frame: pl.DataFrame, of: TrainingConfig, *, frequency: timedelta = timedelta(hours=1)) -> PreparedTable:
+def table(
+    frame: pl.DataFrame, of: TrainingConfig, *, frequency: timedelta = timedelta(hours=1)
+) -> PreparedTable:
     return PreparedTable(
         frame=frame,
         notes=(),
         fingerprint=DataFingerprint(
-            sha256="", rows=frame.height, start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2025, 1, 1, tzinfo=UTC)
+            sha256="",
+            rows=frame.height,
+            start=datetime(2024, 1, 1, tzinfo=UTC),
+            end=datetime(2025, 1, 1, tzinfo=UTC),
         ),
         frequency=frequency,
         time_zone="UTC",

@@ -71,18 +71,21 @@ def test_the_future_changes_no_score(result: TrainingResult) -> None:
     model = _detector(result)
     cut = 300
     later = result.holdout.with_columns(
-        pl.when(pl.int_range(pl.len()) >= cut).then(pl.lit(1e6)).otherwise(pl.col("temperature")).alias("temperature")
+        pl.when(pl.int_range(pl.len()) >= cut)
+        .then(pl.lit(1e6))
+        .otherwise(pl.col("temperature"))
+        .alias("temperature")
     )
     assert np.array_equal(model.score(later)[:cut], model.score(result.holdout)[:cut])
 
 
 def test_a_missing_column_is_named_with_the_nearest(result: TrainingResult) -> None:
-    with pytest.raises(DataError, match="'temperature'.*Did you mean 'temperatur'"):
+    with pytest.raises(DataError, match=r"'temperature'.*Did you mean 'temperatur'"):
         result.model.predict(result.holdout.rename({"temperature": "temperatur"}))
 
 
 def test_text_where_numbers_were_learned_is_refused(result: TrainingResult) -> None:
-    with pytest.raises(DataError, match="column 'humidity'.*convert"):
+    with pytest.raises(DataError, match=r"column 'humidity'.*convert"):
         result.model.predict(result.holdout.with_columns(humidity=pl.lit("wet")))
 
 

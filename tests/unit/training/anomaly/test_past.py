@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,11 @@ from hypothesis import strategies as st
 
 from aihub.training.anomaly.past import Grid, Pace
 from aihub.training.anomaly.table import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aihub.types import FloatArray
 
 HOUR_US = 3_600_000_000
 
@@ -33,8 +40,8 @@ def test_a_lag_is_time_even_where_rows_are_missing_and_out_of_order() -> None:
 def test_no_window_reaches_from_one_series_into_the_next() -> None:
     rows = _rows([0, 1, 2, 0, 1, 2], ["a"] * 3 + ["b"] * 3, [1, 1, 1, 9, 9, 9])
     grid = Grid.of(rows, HOURLY)
-    mean = grid.rolled(grid.spread(rows.values["v"]), "mean", 24)
-    assert mean[3:].tolist() == pytest.approx([np.nan, np.nan, 9], nan_ok=True)
+    mean = grid.mean(grid.spread(rows.values["v"]), 24, until=1)
+    assert mean[3:].tolist() == pytest.approx([np.nan, 9, 9], nan_ok=True)
 
 
 @settings(max_examples=50, deadline=None)
@@ -44,11 +51,15 @@ def test_the_past_of_a_row_does_not_depend_on_its_future(hours: list[int], data:
     cut = data.draw(st.integers(1, len(hours)))
     full, part = _rows(hours), _rows(hours[:cut])
     grids = [(Grid.of(rows, HOURLY), rows.values["v"]) for rows in (full, part)]
-    for how in ("median", "mean", "std"):
-        long, short = (grid.rolled(grid.spread(v), how, 24) for grid, v in grids)
-        np.testing.assert_allclose(long[:cut], short, atol=1e-9)
-    long, short = (grid.same_time(grid.spread(v), HOURLY) for grid, v in grids)
-    np.testing.assert_array_equal(long[:cut], short)
+    looks: list[Callable[[Grid, FloatArray], FloatArray]] = [
+        lambda grid, dense: grid.median(dense, 24),
+        lambda grid, dense: grid.mean(dense, 24),
+        lambda grid, dense: grid.same_time(dense, HOURLY),
+        lambda grid, dense: grid.same_weekday(dense, HOURLY),
+    ]
+    for look in looks:
+        long, short = (look(grid, grid.spread(v)) for grid, v in grids)
+        np.testing.assert_array_equal(long[:cut], short)
 
 
 def test_usual_at_this_time_survives_two_disturbed_days() -> None:
@@ -65,6 +76,13 @@ def test_run_length_counts_rows_that_stand_still() -> None:
     rows = _rows(list(range(6)), None, [1, 2, 2, 2, np.nan, np.nan])
     grid = Grid.of(rows, HOURLY)
     assert grid.run_length(grid.spread(rows.values["v"])).tolist() == [1, 1, 2, 3, 1, 1]
+
+
+def test_one_huge_value_does_not_blur_later_means() -> None:
+    values = [1e17] + [0.1] * 20
+    rows = _rows(list(range(21)), None, values)
+    grid = Grid.of(rows, HOURLY)
+    assert grid.mean(grid.spread(rows.values["v"]), 3)[10:].tolist() == pytest.approx([0.1] * 11, rel=1e-12)
 
 
 def test_a_long_gap_costs_no_memory() -> None:
