@@ -59,7 +59,8 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.8)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+    decimals = max(0, 3 - math.floor(math.log10(step)))
+    return [round(i * step, decimals) for i in range(first, last + 1)]
 
 
 def tick_text(value: float, step: float) -> str:

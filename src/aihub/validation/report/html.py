@@ -30,6 +30,7 @@ from aihub.validation.report.wording import (
     sentence,
     state,
     state_of,
+    unlimited,
 )
 from aihub.validation.results import SCHEMA_VERSION
 
@@ -243,7 +244,7 @@ def anchor_of(check: CheckResult) -> str:
 
 
 def _metrics(checks: Sequence[CheckResult], limits: Limits) -> tuple[str, str, Markup] | None:
-    performance = next((check for check in checks if check.name == "performance" and check.findings), None)
+    performance = next((c for c in checks if c.name == "performance" and (c.findings or unlimited(c))), None)
     if performance is None:
         return None
     baseline: Any = next(
@@ -253,6 +254,16 @@ def _metrics(checks: Sequence[CheckResult], limits: Limits) -> tuple[str, str, M
         element("div", *_tile(performance, finding, baseline), class_="tile")
         for finding in performance.findings[:24]
     ]
+    for name, value in list(unlimited(performance).items())[:24]:
+        tiles.append(
+            element(
+                "div",
+                element("dt", element("bdi", plain(name, 80))),
+                element("dd", brief(value), class_="big"),
+                element("dd", "no limit", class_="under"),
+                class_="tile",
+            )
+        )
     drawn = figures_of(performance, "p", limits.figures)
     return "metrics", "Performance", join([element("dl", tiles, class_="tiles"), drawn])
 
@@ -277,7 +288,7 @@ def _tile(check: CheckResult, finding: Finding, baseline: Any) -> Iterator[Marku
 
 def _card(check: CheckResult, index: int, limits: Limits) -> Markup:
     figures = (
-        0 if check.name == "performance" and check.findings else limits.figures
+        0 if check.name == "performance" and (check.findings or unlimited(check)) else limits.figures
     )  # those stand at the top
     return check_card(check, anchor_of(check), f"f{index}", rows=limits.rows, figures=figures)
 

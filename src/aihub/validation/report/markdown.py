@@ -18,6 +18,7 @@ from aihub.validation.report.wording import (
     plain,
     sentence,
     state,
+    unlimited,
     words,
 )
 
@@ -113,7 +114,7 @@ def _list(found: Sequence[tuple[CheckResult, Finding]]) -> str:
 
 def _metrics(checks: Sequence[CheckResult]) -> str:
     performance = next((c for c in checks if c.name == "performance"), None)
-    if performance is None or not performance.findings:
+    if performance is None or not (performance.findings or unlimited(performance)):
         return ""
     comparison: Mapping[str, Any] = next(
         (c.details.get("comparisons", {}) for c in checks if c.name == "baseline_comparison"), {}
@@ -129,6 +130,11 @@ def _metrics(checks: Sequence[CheckResult]) -> str:
                 *map(_cell, (finding.observed, finding.limit, baseline)),
             )
         )
+    left = max(0, MAX_METRICS - len(rows))
+    rows += [
+        (f"{_ICONS['skipped']} {escaped(name, 80)}", _cell(value), "none", "")
+        for name, value in list(unlimited(performance).items())[:left]
+    ]
     return _table(("Metric", "Observed", "Limit", "Baseline"), rows, numeric=(1, 2, 3))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aihub.types import Outcome, Severity
 from aihub.validation.report.mapping import checks_of
 from aihub.validation.report.wording import (
+    GUIDE_METRICS,
     NOT_ENOUGH,
     TITLES,
     figure,
@@ -16,6 +17,7 @@ from aihub.validation.report.wording import (
     plain,
     sentence,
     title,
+    unlimited,
     words,
 )
 
@@ -59,7 +61,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     ran = [check for check in checks if check.outcome is not Outcome.SKIPPED]
     for check in ran:
         if not _is_brief(check):
-            yield from _section(title(check.name), _check_lines(check))
+            yield from _section(title(check.name), [*_check_lines(check), *_unlimited_lines(check)])
     if quiet := [_brief_line(check) for check in ran if _is_brief(check)]:
         yield from _section("FURTHER CHECKS", quiet)
     skipped = [f"  - {plain(c.name)}: {plain(c.reason)}" for c in checks if c.outcome is Outcome.SKIPPED]
@@ -105,6 +107,11 @@ def _check_lines(check: CheckResult) -> list[str]:
         left = len(good) - max(room, 0)
         lines += [f"  … {left} more passed"] if left > 0 else []
     return lines or [f"  {mark(check.outcome, check.severity)} {words(check.outcome)}: {plain(check.reason)}"]
+
+
+def _unlimited_lines(check: CheckResult) -> list[str]:
+    metrics = unlimited(check)
+    return [f"  - {name}: {figure(metrics[name])} (no limit)" for name in GUIDE_METRICS if name in metrics]
 
 
 def _metric_line(check: CheckResult, finding: Finding) -> str:

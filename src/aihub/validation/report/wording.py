@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ TITLES = {
     "prediction_range": "PREDICTION RANGE",
 }
 """Section titles of the guide's report; any other check is titled by its own name."""
+
+GUIDE_METRICS = ("mae", "rmse", "mape", "r2_score", "precision", "recall", "f1_score", "auc_roc")
+"""Metrics of the guide; they are shown even where no threshold holds them."""
 
 LOST_DIGITS = 1e-4
 """Below this magnitude four decimals would show zero, so that the figure is written with an exponent."""
@@ -165,9 +169,13 @@ def _number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def stops(check: CheckResult) -> bool:
-    """Whether this check keeps the gate closed."""
-    return not check.lets_through
+def unlimited(check: CheckResult) -> dict[str, float]:
+    """Return the metrics of a check that no finding is about: measured, and held against nothing."""
+    metrics = check.details.get("metrics")
+    if not isinstance(metrics, Mapping):
+        return {}
+    judged = {finding.subject for finding in check.findings}
+    return {str(k): v for k, v in metrics.items() if _number(v) is not None and k not in judged}
 
 
 NOT_ENOUGH = "not enough data"

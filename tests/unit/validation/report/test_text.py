@@ -175,3 +175,16 @@ def test_any_figure_can_be_written(value: object) -> None:
         name="mine", outcome=Outcome.FAILED, severity=Severity.FAIL, reason="", findings=(finding,)
     )
     assert "  ✗ m: " in render_text(replace(guide_report(), checks_run=(check,)))
+
+
+def test_metrics_without_a_limit_are_shown_as_such() -> None:
+    check = CheckResult(
+        name="performance",
+        outcome=Outcome.PASSED,
+        severity=Severity.FAIL,
+        reason="",
+        findings=(Finding(subject="mape", outcome=Outcome.PASSED, observed=2.5, limit=10.0),),
+        details={"metrics": {"mae": 117.55, "mape": 2.5, "bias": 3.0, "r2_score": float("nan")}},
+    )
+    text = render_text(replace(guide_report(), checks_run=(check,)))
+    assert "  ✓ mape: 2.5000\n  - mae: 117.5500 (no limit)\n\n" in text
