@@ -15,6 +15,12 @@ import numpy as np
 if TYPE_CHECKING:
     from aihub.types import FloatArray
 
+RECENT_DAYS = 28
+"""Days of a model's own recent errors that intervals adapt to."""
+_TRUST_DAYS = 7.0
+"""After so many days, recent errors weigh as much as the calibration."""
+_LIMITS = (0.5, 3.0)
+"""An interval is stretched by recent errors to no less and no more than this."""
 GRID = np.round(np.concatenate([np.linspace(0.0, 0.98, 99), np.linspace(0.985, 0.999, 15)]), 4)
 """Levels at which a calibration is stored; between them it is interpolated."""
 MIN_WIDTH = 0.05
@@ -54,6 +60,21 @@ class Calibration:
             prediction - down * np.maximum(band.below, self.floor_below),
             prediction + up * np.maximum(band.above, self.floor_above),
         )
+
+    def excess(self, residual: FloatArray, band: Band, level: float) -> FloatArray:
+        """How far each residual lies out, as a share of the interval's own side at `level`: 1 is on the bound.
+
+        Parameters
+        ----------
+        residual
+            Actual minus prediction, float64 ``(n,)``.
+        band
+            Raw width of the same rows.
+        level
+            Level of the interval.
+        """
+        lower, upper = self.interval(np.zeros_like(residual), band, level)
+        return np.maximum(residual / np.maximum(upper, 1e-12), residual / np.minimum(lower, -1e-12))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -114,6 +135,34 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
         floor_below,
         floor_above,
     )
+
+
+def recent_stretch(excess: FloatArray, level: float, days: float) -> float:
+    """Return the factor by which recent errors ask an interval to be stretched.
+
+    The quantile of the recent excess at `level` is the factor that would have made the recent intervals hold. It is
+    shrunk towards 1 by the days it rests on, so that a handful of rows says little and a month says nearly all.
+
+    Parameters
+    ----------
+    excess
+        See `Calibration.excess`; NaN is left out.
+    level
+        Level of the interval.
+    days
+        Days that the rows stand for.
+
+    Examples
+    --------
+    >>> recent_stretch(np.full(100, 2.0), 0.9, days=7.0) == 2.0**0.5
+    True
+    """
+    known = excess[np.isfinite(excess)]
+    if not len(known) or days <= 0:
+        return 1.0
+    share = min(level * (1 + 1 / len(known)), 1.0)
+    wanted = float(np.clip(np.quantile(known, share), *_LIMITS))
+    return float(wanted ** (days / (days + _TRUST_DAYS)))
 
 
 def _floor(width: FloatArray) -> float:

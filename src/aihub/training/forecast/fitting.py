@@ -274,6 +274,7 @@ def fit_forecaster(
         ensemble=ensemble,
         calibration=calibration,
         history=history,
+        trained_until=int(plan.table.step.max()),
     )
     return Fitted(forecaster, (*_lag_notes(plan.layout), *notes), rows)
 

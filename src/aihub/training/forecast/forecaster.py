@@ -10,11 +10,12 @@ import numpy as np
 
 from aihub.errors import ArtifactError, ConfigError, DataError
 from aihub.training.algorithms import ALGORITHMS
+from aihub.training.forecast.adaptation import stretches
 from aihub.training.forecast.codec import Codec
 from aihub.training.forecast.conformal import Band, Calibration
 from aihub.training.forecast.ensemble import POINT, QUANTILES, Ensemble
 from aihub.training.forecast.features import TARGET, FeatureSpec
-from aihub.training.forecast.history import history_from_json, history_to_json
+from aihub.training.forecast.history import history_from_json, history_to_json, tail_steps
 from aihub.training.forecast.layout import Layout
 from aihub.training.forecast.origins import Issue
 from aihub.training.forecast.panel import Table, panel_of
@@ -52,6 +53,8 @@ class Forecaster:
         The boosters and the stretch of their intervals.
     history
         Known rows: from some weeks before the split to the end of the data.
+    trained_until
+        Last step that the boosters were fitted to.
     """
 
     config: TrainingConfig
@@ -63,6 +66,7 @@ class Forecaster:
     ensemble: Ensemble
     calibration: Calibration
     history: Table
+    trained_until: int
 
     @property
     def kind(self) -> str:
@@ -95,7 +99,7 @@ class Forecaster:
         DataError
             A column is missing or unreadable, a series is unknown, or nothing is known before any row.
         """
-        answer, scale = self._answer(data, history)
+        _, answer, scale = self._answer(data, history)
         return answer.point * scale
 
     def predict_interval(
@@ -110,23 +114,21 @@ class Forecaster:
         DataError
             As `predict`.
         """
-        wanted = self._level(level)
-        answer, scale = self._answer(data, history)
-        lower, upper = self.calibration.interval(answer.point, answer.band, wanted)
-        return lower * scale, upper * scale
+        _, lower, upper = self.predict_with_interval(data, history=history, level=level)
+        return lower, upper
 
     def predict_with_interval(
         self, data: Any, *, history: Any | None = None, level: float | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Prediction, lower and upper bound in one pass; see `predict` and `predict_interval`."""
         wanted = self._level(level)
-        answer, scale = self._answer(data, history)
-        lower, upper = self.calibration.interval(answer.point, answer.band, wanted)
+        path, answer, scale = self._answer(data, history)
+        lower, upper = self._interval(path, answer, wanted)
         return answer.point * scale, lower * scale, upper * scale
 
     def leads(self, data: Any, *, history: Any | None = None) -> IntArray:
         """Return the steps from each row's origin to the row, in row order; see `predict`."""
-        return self._answer(data, history)[0].rows.lead
+        return self._answer(data, history)[1].rows.lead
 
     def forecast(
         self, horizon: int | None = None, *, history: Any | None = None, future: Any | None = None
@@ -170,8 +172,8 @@ class Forecaster:
         series = np.repeat(members, steps)
         step = np.repeat(ends[members], steps) + np.tile(np.arange(1, steps + 1), len(members))
         query = self._with_features(series, step, [self.history, *newer, *ahead], count)
-        answer, scale = self._answer_rows(query, [*newer, *ahead], extra)
-        lower, upper = self.calibration.interval(answer.point, answer.band, self.config.interval_level)
+        path, answer, scale = self._answer_rows(query, [*newer, *ahead], extra)
+        lower, upper = self._interval(path, answer, self.config.interval_level)
         names = np.array([*self.codec.series, *extra])
         columns: dict[str, Any] = {self.config.timestamp: self.codec.stamps(step)}
         if self.config.series_id is not None:
@@ -205,6 +207,7 @@ class Forecaster:
             "change_share": self.ensemble.change_share,
             "calibration": self.calibration.to_json(),
             "history": history_to_json(self.history),
+            "trained_until": self.trained_until,
         }
         files[MODEL_FILE] = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
         return files
@@ -248,6 +251,7 @@ class Forecaster:
                 ensemble=Ensemble(boosters, float(content["change_share"])),
                 calibration=Calibration.from_json(content["calibration"]),
                 history=history_from_json(content["history"]),
+                trained_until=int(content["trained_until"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtifactError(
@@ -262,7 +266,22 @@ class Forecaster:
             )
         return wanted
 
-    def _answer(self, data: Any, history: Any | None) -> tuple[Answer, FloatArray]:
+    def _interval(self, path: Path, answer: Answer, level: float) -> tuple[FloatArray, FloatArray]:
+        """Bounds in units of the scale, adapted to the errors that were known at each row's origin."""
+        factor = stretches(
+            path,
+            self.ensemble,
+            self.calibration,
+            answer.rows,
+            trained_until=self.trained_until,
+            # One level speaks for all: with a factor of its own for each, a wider level could end up inside.
+            level=self.config.interval_level,
+            threads=self.config.threads,
+        )
+        lower, upper = self.calibration.interval(answer.point, answer.band, level)
+        return answer.point + factor * (lower - answer.point), answer.point + factor * (upper - answer.point)
+
+    def _answer(self, data: Any, history: Any | None) -> tuple[Path, Answer, FloatArray]:
         extra = () if history is None else self.codec.new_series(history, what="history")
         query = self.codec.table(data, what="data", extra=extra, target=False)
         newer = [] if history is None else [self._read_history(history, extra)]
@@ -273,7 +292,7 @@ class Forecaster:
 
     def _answer_rows(
         self, query: Table, newer: list[Table], extra: tuple[str, ...]
-    ) -> tuple[Answer, FloatArray]:
+    ) -> tuple[Path, Answer, FloatArray]:
         """Forecast rows in units of their scale; `query` has no target."""
         count = len(self.codec.series) + len(extra)
         known = [_without_old(table, query, self.layout, count) for table in (self.history, *newer)]
@@ -294,13 +313,13 @@ class Forecaster:
         )
         if not len(query):
             none = np.empty(0)
-            return _nothing(none), none
+            return path, _nothing(none), none
         if not np.isfinite(panel.columns[TARGET]).any():
             raise DataError(
                 "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
             )
         answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
-        return answer, scale[query.series]
+        return path, answer, scale[query.series]
 
     def _scale(self, target: FloatArray, base: IntArray, length: IntArray) -> FloatArray:
         """Scale of each series; of one that was not there in training, from its history."""
@@ -345,8 +364,7 @@ def _without_old(table: Table, query: Table, layout: Layout, count: int) -> Tabl
     last = np.full(count, np.iinfo(np.int64).min // 4)
     known = np.isfinite(table.columns[TARGET]) if TARGET in table.columns else np.ones(len(table), dtype=bool)
     np.maximum.at(last, table.series[known], table.step[known])
-    reach = layout.reach + 2 * max(layout.horizon, layout.short)
-    keep = table.step >= (np.minimum(first, last) - reach)[table.series]
+    keep = table.step >= (np.minimum(first, last) - tail_steps(layout))[table.series]
     return Table(table.series[keep], table.step[keep], {n: v[keep] for n, v in table.columns.items()})
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aihub.training.forecast.conformal import RECENT_DAYS
 from aihub.training.forecast.panel import Table
 
 if TYPE_CHECKING:
@@ -31,13 +32,18 @@ def tail(table: Table, split: int, layout: Layout, count: int) -> Table:
     count
         Number of series.
     """
-    reach = layout.reach + 2 * max(layout.horizon, layout.short)
+    reach = tail_steps(layout)
     last = np.full(count, np.iinfo(np.int64).min // 4)
     np.maximum.at(last, table.series, table.step)
     keep = table.step >= np.minimum(split, last)[table.series] - reach
     if int(keep.sum()) * (1 + len(table.columns)) > MAX_CELLS:
         keep = table.step >= last[table.series] - reach
     return Table(table.series[keep], table.step[keep], {n: v[keep] for n, v in table.columns.items()})
+
+
+def tail_steps(layout: Layout) -> int:
+    """Return the steps before a row that its features, its block and the recent errors of its interval look back to."""
+    return layout.reach + 2 * max(layout.horizon, layout.short) + RECENT_DAYS * layout.steps(24)
 
 
 def history_to_json(table: Table) -> dict[str, Any]:
