@@ -52,7 +52,9 @@ def _refuse_hostile(events: Iterable[yaml.Event], label: str) -> None:
     for count, event in enumerate(events):
         if count > MAX_NODES:
             raise ConfigError(f"{label}: has more than {MAX_NODES} values. A specification is a page.")
-        depth += isinstance(event, library.CollectionStartEvent) - isinstance(event, library.CollectionEndEvent)
+        depth += isinstance(event, library.CollectionStartEvent) - isinstance(
+            event, library.CollectionEndEvent
+        )
         where = f"{label}, line {event.start_mark.line + 1}" if event.start_mark else label
         if depth > MAX_DEPTH:
             raise ConfigError(f"{where}: is nested too deep. Flatten it.")

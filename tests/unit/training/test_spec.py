@@ -81,7 +81,7 @@ def test_a_document_without_fields_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [" + "1, " * 200_000 + "1]", "values"),
+        ("a: [" + "1, " * 50_000 + "1]", "values"),
         ("x: " + "y" * 2_000_000, "larger than"),
         ("[" * 60 + "]" * 60, "too deep"),
         ("[" * 50_000, "too deep"),

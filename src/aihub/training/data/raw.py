@@ -60,11 +60,21 @@ def read(
     with tempfile.TemporaryDirectory(prefix="aihub-read-") as name:
         folder = Path(name)
         frame, notes = _read_into(source, folder, wanted, numeric, optional, limits)
+    frame = _without_blank_end(frame)
     if frame.height == 0:
         raise DataError("has a header but no rows. Send a table with data.", file=source.label)
     if frame.height > limits.rows:
         raise DataError(f"has more than {limits.rows} rows. Split it.", file=source.label)
     return RawTable(frame.with_row_index(ROW, offset=1), digest, notes)
+
+
+def _without_blank_end(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out the blank lines that many programs write after the last row."""
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    if not frame.height or filled[-1]:
+        return frame
+    known = filled.arg_true()
+    return frame.head(known[-1] + 1 if len(known) else 0)
 
 
 def _read_into(

@@ -120,7 +120,7 @@ def _changes(
     date = pl.col(stamp).dt.date().alias("date")
     days = frame.select(date.unique())
     springs = probe.filter(is_gap).select(date.unique()).join(days, on="date", how="semi").height
-    autumns = probe.filter(is_twice).select(date.unique()).join(days, on="date", how="semi").height
+    autumns = frame.filter(is_twice).select(date.unique()).height
     filled = frame.filter(is_gap).select(date.unique()).height
     doubled = frame.filter(is_twice).filter(pl.len().over(keys) > 1).select(date.unique()).height
     return _Changes(springs, filled, autumns, doubled)
