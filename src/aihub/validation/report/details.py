@@ -58,6 +58,7 @@ def check_card(check: CheckResult, anchor: str, prefix: str, *, rows: int, figur
         "div",
         element("p", plain(check.reason), class_="reason") if check.reason else None,
         _findings(check, rows),
+        _confusion(check),
         _remarks(check),
         _slices(check),
         drawn,
@@ -113,6 +114,20 @@ def _row(check: CheckResult, finding: Finding) -> list[Any]:
     limit = None if finding.limit is None else brief(finding.limit)
     sign = badge(state_of(check, finding), stops=check.severity is Severity.FAIL)
     return [plain(finding.subject, 200), sign, observed, limit, shown, plain(finding.message, 400)]
+
+
+def _confusion(check: CheckResult) -> Markup | None:
+    """Return the four counts of a classifier as the table people know."""
+    counts = check.details.get("confusion")
+    if not isinstance(counts, Mapping):
+        return None
+    hit, false_alarm, missed, calm = (
+        _shown(counts.get(f"{kind}s"))
+        for kind in ("true_positive", "false_positive", "false_negative", "true_negative")
+    )
+    heads = (("What happened", False), ("Alarm raised", True), ("No alarm", True))
+    rows = (["anomaly", hit, missed], ["normal", false_alarm, calm])
+    return join([element("h4", "Alarms"), table("Alarms against what happened", heads, rows)])
 
 
 def _remarks(check: CheckResult) -> Markup | None:
@@ -175,17 +190,21 @@ def settings_section(settings: Mapping[str, Any]) -> tuple[str, str, Markup] | N
     rows = list(_flat(settings))
     if not rows:
         return None
+    own = [row for row in rows if row[2] != "default"]
+    defaults = [row for row in rows if row[2] == "default"]
+    parts: list[Markup] = []
+    if own:
+        parts.append(_settings_table("What was set, and by whom", own))
+    if defaults:
+        folded = _settings_table("Defaults in force", defaults)
+        summary = element("summary", f"{len(defaults)} defaults in force")
+        parts.append(element("details", summary, folded, class_="more screen"))
+    return "settings", "Settings in force", element("div", parts, class_="card")
+
+
+def _settings_table(caption: str, rows: Sequence[tuple[str, str, str]]) -> Markup:
     lines = [[name, value, _source(source)] for name, value, source in rows[: _MAX_ITEMS * 4]]
-    drawn = table(
-        "Thresholds and parameters, and where each came from",
-        (("Setting", False), ("Value", True), ("From", False)),
-        lines,
-    )
-    own = [source for _, _, source in rows if source != "default"]
-    if len(rows) > _FOLD_AFTER:
-        words = f"{len(rows)} settings, {len(own)} of them not the default"
-        drawn = element("details", element("summary", words), drawn, class_="more")
-    return "settings", "Settings in force", element("div", drawn, class_="card")
+    return table(caption, (("Setting", False), ("Value", True), ("From", False)), lines)
 
 
 def _source(source: str) -> Markup:
@@ -205,6 +224,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _inline(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{plain(k, 60)} {_inline(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):

@@ -108,7 +108,7 @@ table.stack td.empty{display:none}
 table.stack td.say{min-width:0}table.stack td.say::before{content:none}
 dl.facts2{grid-template-columns:minmax(0,1fr);gap:0}dl.facts2 dd{margin-bottom:8px}}
 @media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--accent:#1f5fbf;--ok:#0f6b45;--bad:#b3261e;--warn:#7a5200}
-body{font-size:11pt}.page{max-width:none;padding:0}nav,.skip{display:none}
+body{font-size:11pt}.page{max-width:none;padding:0}nav,.skip,.screen{display:none}h2,h3,h4,summary{break-after:avoid}
 details::details-content{content-visibility:visible!important;height:auto!important;block-size:auto!important}
 .verdict,.tile,.todo li,figure,tr{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

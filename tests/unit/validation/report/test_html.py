@@ -212,3 +212,19 @@ def test_a_check_at_severity_warn_never_reads_failed(failed_report: ValidationRe
     assert "Gate passed" in html
     assert 'class="badge failed"' not in html
     assert 'class="badge warning"' in html
+
+
+def test_counts_of_a_classifier_are_a_table(failed_report: ValidationReport) -> None:
+    counts = {"true_positives": 31, "false_positives": 7, "false_negatives": 5, "true_negatives": 1957}
+    check = replace(failed_report.checks_run[0], details={"confusion": counts})
+    text = " ".join(Page(render_html(replace(failed_report, checks_run=(check,)))).texts)
+    assert "anomaly 31 5" in " ".join(text.split())
+    assert "normal 7 1,957" in " ".join(text.split())
+
+
+def test_what_was_set_stands_before_the_defaults(html: str) -> None:
+    assert (
+        html.index("performance.mae.max")
+        < html.index("1 defaults in force")
+        < html.index("baseline_comparison.tolerance")
+    )
