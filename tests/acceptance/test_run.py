@@ -77,8 +77,8 @@ class TestGoodModel:
         assert delivered["status"] == "candidate"
         assert delivered["deployed"] is True
         assert delivered["semantic"] == "v1.0.0"
-        assert {"text", "json", "markdown", "html", "junit"} <= set(delivered["reports"])
-        html = Path(delivered["reports"]["html"]).read_text()
+        assert {"report.txt", "report.json", "report.md", "report.html", "junit.xml"} <= set(delivered["reports"])
+        html = Path(delivered["reports"]["report.html"]).read_text()
         assert "<script" not in html
         assert "meter" in html
         champion = answered(aihub(folder, "models", "--json"))["models"][0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aihub.cli.console import shown_progress, table
+from aihub.cli.run import HTML
 from aihub.delivery.progress import step
 
 if TYPE_CHECKING:
@@ -80,30 +81,36 @@ class Story:
 )
 def demo(home: Path | None, seed: int) -> int:
     """Train, validate, reject, register, deploy and ask: the main job on a year and a half of sample data."""
+    from aihub.delivery.mirror import Mirror  # noqa: PLC0415 - SQLAlchemy
     from aihub.hub import opened  # noqa: PLC0415 - SQLAlchemy
     from aihub.settings import from_environment  # noqa: PLC0415
 
     settings = from_environment(home=home) if home else from_environment()
     with opened(settings) as hub:
-        story = Story(hub, settings.home / "demo", datetime.now(UTC))
+        mirror = Mirror.start(settings)
+        code = _tell(Story(hub, settings.home / "demo", datetime.now(UTC)), seed)
         with shown_progress() as listener:
-            load, anomaly = _sample(story.folder, seed, listener)
-            click.echo("LightGBM against XGBoost on the same year and a half of hourly load:")
-            contenders = [
-                story.deliver(LOAD_MODEL, {**FORECAST, "algorithm": algorithm}, load, listener)
-                for algorithm in ("lgbm", "xgboost")
-            ]
-        click.echo(f"\n{contenders[0].report}\n")
-        with shown_progress() as listener:
-            click.echo("A model that must fail (three trees, no look at the past week):")
-            poor = {**FORECAST, "features": ["humidity"], "hyperparameters": {"n_estimators": 3}}
-            refused = story.deliver(LOAD_MODEL, poor, load, listener)
-            click.echo("An anomaly detector:")
-            detector = story.deliver(ANOMALY_MODEL, ANOMALY, anomaly, listener)
-        winner = min(
-            (c for c in contenders if c.passed), key=lambda c: c.version.metrics["mae"], default=None
-        )
-        return _end(story, winner, refused, detector)
+            mirror.finish(listener)
+    return code
+
+
+def _tell(story: Story, seed: int) -> int:
+    with shown_progress() as listener:
+        load, anomaly = _sample(story.folder, seed, listener)
+        click.echo("LightGBM against XGBoost on the same year and a half of hourly load:")
+        contenders = [
+            story.deliver(LOAD_MODEL, {**FORECAST, "algorithm": algorithm}, load, listener)
+            for algorithm in ("lgbm", "xgboost")
+        ]
+    click.echo(f"\n{contenders[0].report}\n")
+    with shown_progress() as listener:
+        click.echo("A model that must fail (three trees, no weather but humidity):")
+        poor = {**FORECAST, "features": ["humidity"], "hyperparameters": {"n_estimators": 3}}
+        refused = story.deliver(LOAD_MODEL, poor, load, listener)
+        click.echo("An anomaly detector:")
+        detector = story.deliver(ANOMALY_MODEL, ANOMALY, anomaly, listener)
+    winner = min((c for c in contenders if c.passed), key=lambda c: c.version.metrics["mae"], default=None)
+    return _end(story, winner, refused, detector)
 
 
 def _sample(folder: Path, seed: int, listener: Listener) -> tuple[Path, Path]:
@@ -132,15 +139,15 @@ def _end(story: Story, winner: Delivery | None, refused: Delivery, detector: Del
                 delivery.version.model, delivery.version.number, actor=getuser(), reason=reason, now=story.now
             )
     _ask_for_tomorrow(story.hub, winner, story.folder)
-    serving = {str(c.semantic): c.model for c in map(registry.champion, registry.models()) if c}
-    rows = [(*line, "serves" if serving.get(line[1]) == line[0] else "") for line in story.lines]
+    serving = {(c.model, str(c.semantic)) for c in map(registry.champion, registry.models()) if c}
+    rows = [(*line, "serves" if line[:2] in serving else "") for line in story.lines]
     table(
         ["model", "version", "algorithm", "error", "gate", "status", "production"],
         rows,
         title="What happened",
     )
-    click.echo(f"\nReport of the winner: {winner.report_files['html']}")
-    click.echo(f"Report of the refused: {refused.report_files['html']}")
+    click.echo(f"\nReport of the winner: {winner.report_files[HTML]}")
+    click.echo(f"Report of the refused: {refused.report_files[HTML]}")
     click.echo("Next: aihub models, aihub predict demo-load --data FILE, aihub run SPEC --data FILE")
     return 0 if detector.passed and not refused.passed else 1
 

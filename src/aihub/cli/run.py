@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aihub.delivery.run import Delivery
 
 SHOWN_ROWS = 24
+HTML = "report.html"
 
 
 @click.command()
@@ -38,6 +39,7 @@ def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: 
 
     Exit code 0: the gate passed. 1: it failed; the version is kept as rejected. 2: bad input.
     """
+    from aihub.delivery.mirror import Mirror  # noqa: PLC0415 - as below
     from aihub.delivery.run import Order, deliver  # noqa: PLC0415 - the tree libraries
     from aihub.hub import opened  # noqa: PLC0415
     from aihub.training.spec import load_spec  # noqa: PLC0415
@@ -51,7 +53,9 @@ def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: 
             reports=reports or hub.settings.home / "reports",
             deploy=deploy,
         )
+        mirror = Mirror.start(hub.settings)
         delivery = deliver(order, hub.registry, listener)
+        mirror.finish(listener)
         artifact = hub.registry.artifact_path(delivery.version)
     if as_json:
         print_json(_document(delivery, artifact))
@@ -100,5 +104,4 @@ def _show_answer(artifact: Path) -> None:
 def _show_end(delivery: Delivery) -> None:
     version = delivery.version
     click.echo(f"{version}: {version.status}{', serves in production' if delivery.deployment else ''}")
-    if "html" in delivery.report_files:
-        click.echo(f"Report: {delivery.report_files['html']}")
+    click.echo(f"Report: {delivery.report_files[HTML]}")
