@@ -21,7 +21,7 @@ def gefcom2012(folder: Path) -> pl.DataFrame:
 
 
 def m4_hourly(folder: Path) -> pl.DataFrame:
-    """The official training and test part of each series in one row a value; the start of the clock is made up."""
+    """Put the official training and test part of each series in one row a value; the start of the clock is made up."""
     parts = []
     for name in ("Hourly-train.csv.gz", "Hourly-test.csv.gz"):
         wide = pl.read_csv(folder / name, infer_schema_length=None)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from aihub.errors import ConfigError
-from aihub.training.config import TrainingConfig
+from aihub.training.config import TrainingConfig  # noqa: TC001 - pydantic reads the annotation
 from aihub.training.strict import StrictModel
 from aihub.training.yaml_text import MAX_BYTES, parse_yaml
 

@@ -71,7 +71,7 @@ def _gains(plain: FloatArray, shifted: FloatArray, day: NDArray[np.int64]) -> Fl
     both = ~np.isnan(plain) & ~np.isnan(shifted)
 
     def sums(x: FloatArray) -> FloatArray:
-        return np.bincount(day[both], weights=x[both], minlength=days)
+        return np.asarray(np.bincount(day[both], weights=x[both], minlength=days), dtype=np.float64)
 
     count = np.maximum(sums(np.ones_like(plain)), 1)
     costs = [sums(x**2) - sums(x) ** 2 / count for x in (plain, shifted)]

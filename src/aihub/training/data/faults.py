@@ -29,6 +29,7 @@ _POSITIVE_FLOOR = 0.1
 UNIT_EXPONENTS = (3, -3, 6, -6, 2, -2, 1, -1)
 _UNIT_TOLERANCE = 0.12
 _UNIT_JUMP = 0.25
+_UNIT_NEAR = 0.35
 _SHORTEST_UNIT_ROWS = {1: 6, 2: 4}
 
 _STUCK_ROWS = 6
@@ -110,8 +111,8 @@ def _neighbours(values: FloatArray) -> Callable[[int, int], tuple[float, float]]
     known = np.flatnonzero(~np.isnan(values))
 
     def beside(start: int, stop: int) -> tuple[float, float]:
-        before = np.searchsorted(known, start) - 1
-        after = np.searchsorted(known, stop)
+        before = int(np.searchsorted(known, start)) - 1
+        after = int(np.searchsorted(known, stop))
         first = values[known[before]] if before >= 0 else values[known[min(after, len(known) - 1)]]
         last = values[known[after]] if after < len(known) else first
         return float(first), float(last)
@@ -158,8 +159,10 @@ def _units(values: FloatArray, steps_per_day: int) -> list[Fault]:
         ratio = np.log10(values / usual)
     for exponent in UNIT_EXPONENTS:
         is_near = (
-            (np.abs(ratio - exponent) < 0.35) & (size > low + exponent - 0.1) & (size < high + exponent + 0.1)
-        )  # noqa: PLR2004 - a factor of two
+            (np.abs(ratio - exponent) < _UNIT_NEAR)
+            & (size > low + exponent - _UNIT_TOLERANCE)
+            & (size < high + exponent + _UNIT_TOLERANCE)
+        )
         for start, stop in _bridged(is_near, np.isnan(values)):
             block = slice(start, stop)
             here = ratio[block][is_near[block]]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DAY = timedelta(days=1)
 _OFF_GRID_SHARE = 0.02
 _SECOND_STEP_SHARE = 0.1
+_ROUNDING = 1e-9
 _MOST_GROWTH = 20
 _FREE_ROWS = 1_000_000
 _ALL = "__all"
@@ -94,8 +95,8 @@ def _refuse_two_steps(
         return
     second, count = totals.row(1)
     ratio = second / usual
-    is_whole = abs(ratio - round(ratio)) < 1e-9 or abs(1 / ratio - round(1 / ratio)) < 1e-9
-    if count < _SECOND_STEP_SHARE * totals["len"].sum() or not is_whole:
+    is_whole = any(abs(part - round(part)) < _ROUNDING for part in (ratio, 1 / ratio))
+    if count < _SECOND_STEP_SHARE * int(totals["len"].sum()) or not is_whole:
         return
     # Two steps that alternate are gaps; two that each go on for long are two frequencies.
     runs = frame.select((step == second).fill_null(value=False).rle()).to_series().struct.unnest()
@@ -144,7 +145,7 @@ def on_grid(
     if axis.series is not None:
         position = position.over(axis.series)
     placed = frame.with_columns(position.alias("__at"))
-    off = placed.filter((pl.col("__at") - pl.col("__at").round()).abs() > 1e-9)  # noqa: PLR2004 - exact but for rounding
+    off = placed.filter((pl.col("__at") - pl.col("__at").round()).abs() > _ROUNDING)
     if off.height:
         if is_asked:
             return _averaged(frame, axis, frequency, label_columns)
@@ -288,11 +289,14 @@ def _filled(
     absent = full.filter(pl.col(ROW).is_null())
     if not absent.height:
         return frame, ()
-    longest = full.select((pl.col(ROW).is_null()).rle().struct.unnest()).filter(pl.col("value"))["len"].max()
+    gaps = (
+        full.select((pl.col(ROW).is_null()).rle().struct.unnest()).filter(pl.col("value")).get_column("len")
+    )
+    longest = max(gaps.to_list())
     note = DataNote(
         code="missing_rows",
         message=f"{absent.height} rows are missing from the {format_frequency(frequency)} grid (longest gap {longest} rows, first at "
-        f"{absent[axis.stamp][0]:%Y-%m-%d %H:%M} UTC); they were inserted with a missing target.",
+        f"{absent.item(0, axis.stamp):%Y-%m-%d %H:%M} UTC); they were inserted with a missing target.",
         column=axis.stamp,
         rows=absent.height,
     )

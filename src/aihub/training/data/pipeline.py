@@ -13,8 +13,8 @@ from aihub.training.data.limits import DEFAULT_LIMITS, Limits
 from aihub.training.data.numbers import typed
 from aihub.training.data.order import drop_duplicates, drop_strays, move_midnights, sort_rows
 from aihub.training.data.raw import ROW, read
-from aihub.training.data.sources import locate
 from aihub.training.data.repair import repair_values
+from aihub.training.data.sources import locate
 from aihub.training.data.stamps import parse_stamps
 from aihub.training.data.table import DataFingerprint, DataNote, PreparedTable
 from aihub.training.data.zones import localise

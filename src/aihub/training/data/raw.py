@@ -59,7 +59,9 @@ def read(
     digest = sha256(source.path)
     with tempfile.TemporaryDirectory(prefix="aihub-read-") as name:
         folder = Path(name)
-        frame, notes = _read_into(source, folder, wanted, numeric, optional, limits)
+        frame, notes = _read_into(
+            source, folder, wanted=wanted, numeric=numeric, optional=optional, limits=limits
+        )
     frame = _without_blank_end(frame)
     if frame.height == 0:
         raise DataError("has a header but no rows. Send a table with data.", file=source.label)
@@ -80,6 +82,7 @@ def _without_blank_end(frame: pl.DataFrame) -> pl.DataFrame:
 def _read_into(
     source: Source,
     folder: Path,
+    *,
     wanted: Sequence[str],
     numeric: Sequence[str],
     optional: Sequence[str],
@@ -99,12 +102,18 @@ def _read_into(
     text = spool(source, folder, limits)
     if arff.looks_like_arff(text.path):
         return _read_arff(text, folder, choose, source.label), text.notes
-    return _read_csv(text, choose, wanted, numeric, source.label, limits), text.notes
+    return _read_csv(
+        text, choose, wanted=wanted, numeric=numeric, label=source.label, limits=limits
+    ), text.notes
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str], optional: Sequence[str], *, label: str) -> list[str]:
     chosen = []
     for name in wanted:
+        if name.startswith("__"):
+            raise DataError(
+                "names with two underscores first are ours. Rename the column.", file=label, column=name
+            )
         if names.count(name) > 1:
             raise DataError("two columns have this name. Rename one.", file=label, column=name)
         if name in names:
@@ -131,7 +140,13 @@ def _unpacked(source: Source, folder: Path, limits: Limits) -> Path:
 
 
 def _read_csv(
-    text: TextFile, choose: _Choose, wanted: Sequence[str], numeric: Sequence[str], label: str, limits: Limits
+    text: TextFile,
+    choose: _Choose,
+    *,
+    wanted: Sequence[str],
+    numeric: Sequence[str],
+    label: str,
+    limits: Limits,
 ) -> pl.DataFrame:
     dialect = find_dialect(text.path, wanted, label=label, limits=limits)
     chosen = choose(dialect.header)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aihub.types import FloatArray
 
 _HOUR_S = 3600
+_SHOWN = 3
 _WHAT = {
     "sentinel": ("{rows} values of {column!r} are a word for missing ({detail})", "count as missing"),
     "zero_load": ("{rows} values of {column!r} are zero, where it never comes near zero", "count as missing"),
@@ -156,9 +157,9 @@ def _notes(found: list[_Found], *, is_applied: bool) -> tuple[DataNote, ...]:
         detail = Counter(item.fault.detail for item in here).most_common(1)[0][0]
         what, done = _WHAT[kind]
         later = sum(item.fault.stop - item.fault.start for item in here if item.in_holdout)
-        where = ", ".join(f"{item.first:%Y-%m-%d %H:%M}" for item in here[:3]) + (
-            ", ..." if len(here) > 3 else ""
-        )  # noqa: PLR2004
+        where = ", ".join(f"{item.first:%Y-%m-%d %H:%M}" for item in here[:_SHOWN]) + (
+            ", ..." if len(here) > _SHOWN else ""
+        )
         notes.append(
             DataNote(
                 code=kind,

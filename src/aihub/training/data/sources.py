@@ -12,12 +12,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any
 
 from aihub.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 1024 * 1024
 MEMBER_SEPARATOR = "::"
@@ -37,6 +37,7 @@ _BINARY_KINDS = {
     b"\x80\x04": "pickle",
     b"\x80\x05": "pickle",
 }
+_OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 COMPRESSED = ("gzip", "xz", "bzip2", "zstd")
 
 
@@ -198,6 +199,6 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
         with pa.CompressedInputStream(pa.OSFile(str(source.path)), "zstd") as stream:
             yield stream
     else:
-        opener = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}.get(source.kind, open)
-        with cast("IO[bytes]", opener(source.path, "rb")) as stream:
+        opener: Callable[..., Any] = _OPENERS.get(source.kind, open)
+        with opener(source.path, "rb") as stream:
             yield stream

@@ -64,7 +64,6 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
         More than 1 % of the cells are no time stamps, some carry an offset and some do not, or day and month
         cannot be told apart.
     """
-    where = {"file": label, "column": column.name}
     dtype = column.dtype
     if isinstance(dtype, pl.Datetime):
         is_aware = dtype.time_zone is not None
@@ -75,7 +74,9 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
     if dtype.is_numeric():
         return _from_numbers(column, rows, label)
     if dtype != pl.String:
-        raise DataError(f"holds {dtype}, not time stamps. Name the column of time stamps.", **where)
+        raise DataError(
+            f"holds {dtype}, not time stamps. Name the column of time stamps.", file=label, column=column.name
+        )
     words = column.str.strip_chars()
     words = words.set(words.is_in(list(MISSING_WORDS)), None)
     numbers = words.cast(pl.Float64, strict=False)
@@ -85,11 +86,12 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
 
 
 def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
-    where = {"file": label, "column": column.name}
     numbers = column.cast(pl.Float64).fill_nan(None)
     known = numbers.drop_nulls()
     if not len(known):
-        raise DataError("holds no time stamps at all. Name the column of time stamps.", **where)
+        raise DataError(
+            "holds no time stamps at all. Name the column of time stamps.", file=label, column=column.name
+        )
     top, low = float(known.abs().max() or 0), float(known.min())  # type: ignore[arg-type] # Float64 has a float minimum
     compact = _COMPACT.get(len(f"{top:.0f}"))
     if low >= 10 ** (len(f"{top:.0f}") - 1) and compact is not None:
@@ -103,7 +105,8 @@ def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
     if len(known) > 1 and low in (0.0, 1.0) and top == low + len(known) - 1:
         raise DataError(
             "holds row numbers, not time stamps. Remove it and give first_timestamp and frequency instead.",
-            **where,
+            file=label,
+            column=column.name,
         )
     unit = next(unit for limit, unit in _UNIX_UNITS if top < limit)
     if unit == "ns":

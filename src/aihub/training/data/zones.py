@@ -18,6 +18,8 @@ _HALF_HOUR = timedelta(minutes=30)
 _WIDE = 3
 """Rows on each side that tell whether the file runs forward or backward around a repeated hour."""
 _PROFILE_DAYS = 14
+_SKIPPED = pl.col("__early").is_null()
+_TWICE = (pl.col("__early") != pl.col("__late")).fill_null(value=False)
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,11 @@ def _localise(
     early = pl.col(stamp).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     late = pl.col(stamp).dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     frame = frame.with_columns(early.alias("__early"), late.alias("__late"))
-    is_gap = pl.col("__early").is_null()
-    is_twice = (pl.col("__early") != pl.col("__late")).fill_null(value=False)
     keys = [stamp] if series is None else [series, stamp]
-    changes = _changes(frame, stamp, zone, keys, is_gap, is_twice)
+    changes = _changes(frame, stamp, zone, keys)
+    filled: tuple[DataNote, ...] = ()
     if changes.springs_filled * 2 > changes.springs and not changes.autumns_doubled:
-        if not _follows_clock(frame, stamp, target, is_gap):
+        if not _follows_clock(frame, stamp, target):
             return _standard_time(frame, stamp, zone, changes)
         filled = (
             DataNote(
@@ -103,14 +104,10 @@ def _localise(
                 repaired=False,
             ),
         )
-    else:
-        filled = ()
-    return _wall_clock(frame, stamp, zone, keys, changes, is_gap, is_twice, filled)
+    return _wall_clock(frame, stamp, zone=zone, keys=keys, changes=changes, notes=filled)
 
 
-def _changes(
-    frame: pl.DataFrame, stamp: str, zone: str, keys: Sequence[str], is_gap: pl.Expr, is_twice: pl.Expr
-) -> _Changes:
+def _changes(frame: pl.DataFrame, stamp: str, zone: str, keys: Sequence[str]) -> _Changes:
     first, last = frame.select(pl.col(stamp).min().alias("a"), pl.col(stamp).max().alias("b")).row(0)
     clock = pl.datetime_range(first, last, _HALF_HOUR, eager=True, time_unit="us").alias(stamp)
     probe = pl.DataFrame({stamp: clock}).with_columns(
@@ -119,24 +116,23 @@ def _changes(
     )
     date = pl.col(stamp).dt.date().alias("date")
     days = frame.select(date.unique())
-    springs = probe.filter(is_gap).select(date.unique()).join(days, on="date", how="semi").height
-    autumns = frame.filter(is_twice).select(date.unique()).height
-    filled = frame.filter(is_gap).select(date.unique()).height
-    doubled = frame.filter(is_twice).filter(pl.len().over(keys) > 1).select(date.unique()).height
+    springs = probe.filter(_SKIPPED).select(date.unique()).join(days, on="date", how="semi").height
+    autumns = frame.filter(_TWICE).select(date.unique()).height
+    filled = frame.filter(_SKIPPED).select(date.unique()).height
+    doubled = frame.filter(_TWICE).filter(pl.len().over(keys) > 1).select(date.unique()).height
     return _Changes(springs, filled, autumns, doubled)
 
 
 def _wall_clock(
     frame: pl.DataFrame,
     stamp: str,
+    *,
     zone: str,
     keys: Sequence[str],
     changes: _Changes,
-    is_gap: pl.Expr,
-    is_twice: pl.Expr,
     notes: tuple[DataNote, ...],
 ) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:
-    skipped = frame.filter(is_gap)
+    skipped = frame.filter(_SKIPPED)
     if skipped.height:
         notes = (
             *notes,
@@ -155,8 +151,8 @@ def _wall_clock(
         is_second = (
             pl.when(direction >= 0).then(order > 0).otherwise((order == 0) & (pl.len().over(keys) > 1))
         )
-        moment = pl.when(is_twice & is_second).then(pl.col("__late")).otherwise(pl.col("__early"))
-        doubled = frame.filter(is_twice)
+        moment = pl.when(_TWICE & is_second).then(pl.col("__late")).otherwise(pl.col("__early"))
+        doubled = frame.filter(_TWICE)
         notes = (
             *notes,
             DataNote(
@@ -205,9 +201,9 @@ def _standard_time(
     return placed.drop("__early", "__late"), (note,)
 
 
-def _follows_clock(frame: pl.DataFrame, stamp: str, target: str, is_gap: pl.Expr) -> bool:
+def _follows_clock(frame: pl.DataFrame, stamp: str, target: str) -> bool:
     """Whether the daily profile stays where it was at the spring change (wall clock) or moves by an hour (standard time)."""
-    dates = frame.filter(is_gap).select(pl.col(stamp).dt.date().unique()).to_series()
+    dates = frame.filter(_SKIPPED).select(pl.col(stamp).dt.date().unique()).to_series()
     stay, move = 0.0, 0.0
     hour = pl.col(stamp).dt.hour().alias("hour")
     for date in dates:

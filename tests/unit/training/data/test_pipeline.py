@@ -1,4 +1,5 @@
 """A file with one fault each: repaired with a note, or refused in words."""
+# ruff: noqa: DTZ001 - naive stamps are what is tested
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -89,7 +90,7 @@ def test_words_in_the_numbers_are_named_or_refused(loaded: Loaded, hourly: Hourl
     few = loaded(hourly(change=lambda i, s, v: f"{s},broken" if i == 4 else f"{s},{v}"))
     note = _note(few, "text_in_numbers")
     assert (note.rows, note.first_row, note.column) == (1, 5, "load")
-    with pytest.raises(DataError, match="row 1.*no numbers"):
+    with pytest.raises(DataError, match=r"row 1.*no numbers"):
         loaded(hourly(change=lambda i, s, v: f"{s},a{v}" if i % 2 == 0 else f"{s},{v}"))
 
 
@@ -146,7 +147,7 @@ def test_a_positive_label_makes_zeros_and_ones(loaded: Loaded, hourly: Hourly) -
         1.0,
         1.0,
     ]
-    with pytest.raises(DataError, match="never holds positive_label 'SIDE'.*'DOWN', 'UP'"):
+    with pytest.raises(DataError, match=r"never holds positive_label 'SIDE'.*'DOWN', 'UP'"):
         loaded(text, positive_label="SIDE")
 
 
@@ -165,7 +166,7 @@ def test_series_of_two_frequencies_are_named(loaded: Loaded, hourly: Hourly) -> 
     one = "\n".join(f"2024-01-{1 + i // 48:02d} {i % 48 // 2:02d}:{i % 2 * 30:02d},1,fast" for i in range(96))
     slow = "\n".join(f"2024-01-{1 + i // 24:02d} {i % 24:02d}:00,{i},slow" for i in range(48))
     assert text
-    with pytest.raises(DataError, match="series 'fast'.*30min.*series 'slow'.*1h"):
+    with pytest.raises(DataError, match=r"series 'fast'.*30min.*series 'slow'.*1h"):
         loaded(f"timestamp,load,meter\n{one}\n{slow}\n", series_id="meter")
 
 

@@ -186,7 +186,7 @@ def test_a_missing_file_offers_its_neighbour(tmp_path: Path) -> None:
         load(tmp_path, TrainingConfig(target="load"))
     with pytest.raises(DataError, match="no zip archive"):
         load(f"{tmp_path}/meter.csv::a.csv", TrainingConfig(target="load"))
-    with pytest.raises(DataError, match="cannot be opened|no such file"):
+    with pytest.raises(DataError, match=r"cannot be opened|no such file"):
         load("a\x00b", TrainingConfig(target="load"))
 
 
@@ -202,14 +202,14 @@ def test_a_member_is_chosen_by_its_path(tmp_path: Path, hourly: Hourly) -> None:
     st.binary(max_size=300),
     st.sampled_from(["", "timestamp,load\n", "timestamp,load\n2024-01-01 00:00,1\n", "@relation a\n"]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 def test_any_bytes_give_a_table_or_a_data_error(loaded: Loaded, junk: bytes, head: str) -> None:
     with pytest.raises(DataError):
         loaded(head.encode() + junk)
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 def test_one_wrong_byte_in_a_parquet_is_an_error_or_a_table(
     tmp_path: Path, hourly: Hourly, at: int, byte: int
 ) -> None:
@@ -221,6 +221,6 @@ def test_one_wrong_byte_in_a_parquet_is_an_error_or_a_table(
     try:
         table = load(tmp_path / "t.parquet", TrainingConfig(target="load"))
     except DataError as error:
-        assert str(error)
+        assert error.exit_code == 2  # noqa: PT017 - a table is as good an answer
     else:
         assert table.frame.height > 0

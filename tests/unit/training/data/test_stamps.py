@@ -1,8 +1,9 @@
+# ruff: noqa: DTZ001 - naive stamps are what is tested
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aihub.errors import DataError
@@ -36,7 +37,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize(("form", "is_aware"), FORMATS.items())
-def test_a_month_of_hours_is_read_in_every_format(form: str, is_aware: bool) -> None:
+def test_a_month_of_hours_is_read_in_every_format(form: str, *, is_aware: bool) -> None:
     moments = [datetime(2024, 1, 20) + timedelta(hours=i) for i in range(24 * 31)]
     parsed = _parse(*(moment.strftime(form) for moment in moments))
     assert parsed.is_aware is is_aware
@@ -109,16 +110,18 @@ def test_what_cannot_be_told_is_refused(cells: list[object], message: str) -> No
         _parse(*cells)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1)), min_size=1, max_size=30))
 def test_iso_stamps_are_read_back_exactly(moments: list[datetime]) -> None:
     assert _parse(*(moment.isoformat(" ", "microseconds") for moment in moments)).column.to_list() == moments
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
 def test_any_text_is_read_or_refused(cells: list[str]) -> None:
     try:
         parsed = _parse(*cells)
     except DataError as error:
-        assert str(error)
+        assert error.exit_code == 2  # noqa: PT017 - a table is as good an answer
     else:
         assert len(parsed.column) == len(cells)

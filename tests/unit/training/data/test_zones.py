@@ -1,4 +1,5 @@
 """Files in wall clock, standard time and end-of-hour stamps, made from one UTC truth."""
+# ruff: noqa: DTZ001 - naive stamps are what is tested
 
 from collections.abc import Callable
 from datetime import UTC, datetime
