@@ -15,8 +15,9 @@ MIN_N = 24
 """Points below which no long-run variance is estimated: the answer would be a guess."""
 MAX_N = 2048
 """Points above which neighbours are averaged first: the test needs low frequencies only."""
-MAX_INFLATION = 1.5
-"""Frequencies are averaged only as far as the persistence seen distorts the variance by at most this factor ..."""
+MAX_INFLATION, MAX_INFLATION_LONG, LONG_N = 1.5, 2.0, 168
+"""Frequencies are averaged only as far as the persistence seen distorts the variance by at most this factor: by the
+second one from `LONG_N` points on, where the persistence is known well enough to be corrected for ..."""
 FLOOR_FROM_N = 72
 """... but from this length on at least (n/2)^(1/3) of them: one or two leave a t distribution without power."""
 CORRECTION = 0.85
@@ -120,14 +121,15 @@ def _most(n: int) -> int:
 def choose(x: FloatArray) -> LongRun:
     """Choose how many frequencies to average, from the persistence seen in `x` (shape (R, n), finite).
 
-    The three constants above were chosen on simulated loss differences (AR(.7) errors, horizons 1 and 24, n = 48 to
+    The constants above were chosen on simulated loss differences (AR(.7) errors, horizons 1 and 24, n = 48 to
     720) and checked on others (AR(.9), AR(.95), forecasts issued at midnight, a daily cycle in the size of the errors).
     """
     n = x.shape[1]
     rho = persistence(x)
     table = _bias(n, _most(n))[np.minimum(np.searchsorted(_RHO, rho), len(_RHO) - 1)]
     floor = int((n / 2) ** (1 / 3)) if n >= FLOOR_FROM_N else 1
-    m = np.maximum((table <= MAX_INFLATION).sum(axis=1), floor)
+    most = MAX_INFLATION_LONG if n >= LONG_N else MAX_INFLATION
+    m = np.maximum((table <= most).sum(axis=1), floor)
     return LongRun(m, np.maximum(table[np.arange(len(x)), m - 1], 1.0) ** CORRECTION, rho)
 
 
