@@ -126,14 +126,9 @@ def _series_codes(series: nw.Series[Any]) -> tuple[NDArray[np.int64], list[str]]
 
         if series.dtype == nw.String:
             native = native.cast(pl.Categorical)
-        found = native.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-        # which number a category has is the library's affair: read the names off one row of each
-        row_of = np.full(int(found.max(initial=-1)) + 2, -1)
-        row_of[found] = np.arange(found.size)
-        used = np.flatnonzero(row_of[:-1] >= 0)
-        dense = np.full(row_of.size, -1)
-        dense[used] = np.arange(used.size)
-        return dense[found], native.gather(row_of[used]).to_list()
+        physical = native.to_physical()
+        found = (physical.cast(pl.Int64).fill_null(-1) if native.null_count() else physical).to_numpy()
+        return _named_codes(found, native)
     if series.implementation.is_pyarrow():
         import pyarrow as pa  # noqa: PLC0415 - the column is Arrow already
         import pyarrow.compute as pc  # noqa: PLC0415 - as above
@@ -151,6 +146,66 @@ def _series_codes(series: nw.Series[Any]) -> tuple[NDArray[np.int64], list[str]]
         return native.cat.codes.to_numpy().astype(np.int64), [str(v) for v in native.cat.categories]
     found, labels = pd.factorize(native)
     return found.astype(np.int64), [str(v) for v in labels]
+
+
+def _named_codes(found: NDArray[Any], native: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes without gaps, and their names."""
+    used = np.flatnonzero(np.bincount(found + 1)[1:]) if found.size else np.empty(0, np.int64)
+    names = _names(found, used, native)
+    if not used.size or used.size == int(used[-1]) + 1:
+        return found.astype(np.int64, copy=False), names
+    dense = np.full(int(used[-1]) + 2, -1)
+    dense[used] = np.arange(used.size)
+    return dense[found], names
+
+
+def _names(found: NDArray[Any], used: NDArray[np.int64], native: Any) -> list[str]:
+    """Names of the `used` codes.
+
+    Which number a category has is the library's affair, so the names are read off one row of each; nearly always the
+    first rows hold them all.
+    """
+    row_of = np.full(int(used[-1]) + 1 if used.size else 0, -1)
+    for part in (found[:10_000], found):
+        rows = np.flatnonzero(part >= 0)
+        row_of[part[rows]] = rows
+        if (row_of[used] >= 0).all():
+            break
+    labels: list[str] = native.gather(row_of[used]).to_list()
+    return labels
+
+
+def category_counts(series: nw.Series[Any]) -> tuple[dict[str, int], int]:
+    """Count each category of a column of text, and the missing values."""
+    native = series.to_native()
+    if series.implementation.is_polars() and series.dtype != nw.String and not native.null_count():
+        found = native.to_physical().to_numpy()
+        numbers = np.bincount(found)
+        used = np.flatnonzero(numbers)
+        return dict(zip(_names(found, used, native), numbers[used].tolist(), strict=True)), 0
+    found, names = _series_codes(series)
+    numbers = np.bincount(found + 1, minlength=len(names) + 1)
+    counted = zip(names, numbers[1:].tolist(), strict=True)
+    return {name: count for name, count in counted if count}, int(numbers[0])
+
+
+def take(features: Mapping[str, Any], name: str, rows: Any) -> NDArray[Any]:
+    """Some rows of a column; the others are not converted.
+
+    Parameters
+    ----------
+    rows
+        Row numbers, shape (m,), or a slice.
+    """
+    if not isinstance(features, Columns):
+        found: NDArray[Any] = array(features[name], name)[rows]
+        return found
+    native = features.native(name)
+    series = nw.from_native(native, series_only=True, pass_through=True)
+    if isinstance(series, nw.Series) and _is_text(series.dtype):
+        return array(series[rows if isinstance(rows, slice) else rows.tolist()], name)
+    found = features[name][rows]
+    return found
 
 
 def _is_text(dtype: Any) -> bool:

@@ -38,6 +38,7 @@ __all__ = [
     "is_lower_better",
     "regression_metrics",
     "seasonal_scale",
+    "with_scale",
 ]
 
 
@@ -83,13 +84,17 @@ def regression_metrics(
     (3.6667, 5.0)
     """
     _same_length(y_true, y_pred)
-    found = RegressionSums.of(y_true, y_pred).metrics()
     if scale is None and season is not None:
         scale = seasonal_scale(y_true, season)
-    if scale is not None:
-        found["mase"] = found["mae"] / scale if scale > 0 else math.nan
-        found["skill"] = 1.0 - found["mase"]
-    return found
+    return with_scale(RegressionSums.of(y_true, y_pred).metrics(), scale)
+
+
+def with_scale(metrics: dict[str, float], scale: float | None) -> dict[str, float]:
+    """Add mase and skill to the `metrics` of a forecast, where the naive forecast's error is known."""
+    if scale is None:
+        return metrics
+    mase = metrics["mae"] / scale if scale > 0 else math.nan
+    return {**metrics, "mase": mase, "skill": 1.0 - mase}
 
 
 def seasonal_scale(
@@ -121,7 +126,11 @@ def seasonal_scale(
 
 
 def classification_metrics(
-    y_true: FloatArray, y_pred: FloatArray, score: FloatArray | None = None
+    y_true: FloatArray,
+    y_pred: FloatArray,
+    score: FloatArray | None = None,
+    *,
+    counts: ClassificationSums | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of an anomaly detector; the module's docstring has the policy for what is undefined.
 
@@ -131,6 +140,8 @@ def classification_metrics(
         Labels and predictions, 0 or 1 (positive from 0.5 up), float64 of shape (n,).
     score
         What auc_roc ranks by, higher is more unusual; `y_pred` itself where it is not given.
+    counts
+        The sums of the same rows, where they are known.
 
     Returns
     -------
@@ -149,7 +160,7 @@ def classification_metrics(
     (1.0, 0.5, 0.75)
     """
     _same_length(y_true, y_pred)
-    found = ClassificationSums.of(y_true, y_pred, score).metrics()
+    found = (counts or ClassificationSums.of(y_true, y_pred, score)).metrics()
     if not math.isnan(found["auc_roc"]):
         found["auc_roc"] = auc_roc(y_true, y_pred if score is None else score)
     return found

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aihub.validation.frames import take
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -70,7 +72,7 @@ def columns_for(subject: Subject, rows: NDArray[np.intp] | slice) -> dict[str, N
     missing = [name for name in names if name not in subject.features]
     if missing:
         raise UnusableError(f"the model needs {missing[0]!r} too, which is no feature column")
-    found = {name: subject.features[name][rows] for name in names}
+    found = {name: take(subject.features, name, rows) for name in names}
     if not found or not len(next(iter(found.values()))):
         raise UnusableError("there is no row to send")
     return found

@@ -15,6 +15,7 @@ from aihub.validation.metrics import (
     classification_metrics,
     regression_metrics,
     seasonal_scale,
+    with_scale,
 )
 from aihub.validation.report.diagnostics import error_plots
 from aihub.validation.results import CheckResult, Finding, worst
@@ -75,7 +76,7 @@ def measure(subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
     y_true, y_pred = _labels(subject), subject.y_pred
     if subject.model_type is ModelType.ANOMALY:
         counts = ClassificationSums.of(y_true, y_pred, subject.score)
-        metrics = classification_metrics(y_true, y_pred, subject.score)
+        metrics = classification_metrics(y_true, y_pred, subject.score, counts=counts)
         details: dict[str, Any] = {"confusion": counts.confusion()}
         used, excluded = counts.n, counts.excluded
     else:
@@ -85,7 +86,7 @@ def measure(subject: Subject) -> tuple[dict[str, float], dict[str, Any]]:
             scale = seasonal_scale(
                 y_true, subject.season_steps, timestamps=subject.timestamps, series=subject.series
             )
-        metrics = regression_metrics(y_true, y_pred, scale=scale)
+        metrics = with_scale(sums.metrics(), scale)
         details = {"zero_targets": sums.zeros}
         used, excluded = sums.n, sums.excluded
     bad = int(np.count_nonzero(~np.isfinite(y_pred)))

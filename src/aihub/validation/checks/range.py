@@ -9,6 +9,7 @@ import numpy as np
 
 from aihub.types import ModelType, Outcome, Severity
 from aihub.validation.checks.base import Check, Subject
+from aihub.validation.profile import moments_of
 from aihub.validation.results import CheckResult, Finding
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ def outlier_share(values: FloatArray, y_true: FloatArray, outlier_threshold: flo
     >>> outlier_share(np.array([1.0, 2.0, 9.0, np.nan]), np.array([1.0, 2.0, 3.0]), 3.0)
     50.0
     """
-    known = y_true[np.isfinite(y_true)]
-    if not known.size or not values.size:
+    moments = moments_of(y_true)
+    if moments is None:
+        moments = moments_of(y_true[np.isfinite(y_true)])
+    if moments is None or not moments.n or not values.size:
         return math.nan
-    with np.errstate(invalid="ignore"):
-        is_near = np.abs(values - known.mean()) <= outlier_threshold * known.std()
-    return 100.0 * float(np.count_nonzero(~is_near)) / values.size
+    reach = outlier_threshold * math.sqrt(moments.m2 / moments.n)
+    near = np.count_nonzero((values >= moments.mean - reach) & (values <= moments.mean + reach))
+    return 100.0 * (values.size - int(near)) / values.size
 
 
 def range_result(

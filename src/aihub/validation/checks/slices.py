@@ -19,7 +19,7 @@ from aihub.validation.checks.answers import (
     time_order,
 )
 from aihub.validation.checks.base import Check
-from aihub.validation.frames import numeric_names
+from aihub.validation.frames import numeric_names, take
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
 
@@ -95,9 +95,9 @@ def _axes(
     numbers = set(numeric_names(subject.features))
     texts = [name for name in subject.features if name not in numbers]
     for name in texts[:_MOST_CATEGORIES]:
-        values = subject.features[name]
-        if len(values) == subject.n and values.dtype.kind in "OUSTb":
-            axes.append(slices.category_axis(name, values[rows]))
+        values = take(subject.features, name, rows)
+        if len(values) == len(rows) and values.dtype.kind in "OUSTb":
+            axes.append(slices.category_axis(name, values))
     if has_champion:
         axes.append(slices.level_axis("load level", target))
     return axes

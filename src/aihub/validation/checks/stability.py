@@ -9,6 +9,7 @@ import numpy as np
 
 from aihub.types import ModelType, Outcome, Severity
 from aihub.validation.checks.base import Check, Subject
+from aihub.validation.profile import moments_of
 from aihub.validation.results import CheckResult, Finding
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ def coefficient_of_variation(values: FloatArray) -> float:
     >>> coefficient_of_variation(np.array([-90.0, -110.0]))
     0.1
     """
-    if not values.size or not np.isfinite(values).all():
+    moments = moments_of(values)
+    if moments is None or not moments.n:
         return math.nan
-    mean, deviation = abs(float(values.mean())), float(values.std())
+    mean, deviation = abs(moments.mean), math.sqrt(moments.m2 / moments.n)
     if mean == 0:
         return math.inf if deviation > 0 else math.nan
     return deviation / mean
@@ -84,10 +86,13 @@ def run_stability(subject: Subject, parameters: Mapping[str, Any], severity: Sev
 
 
 def _misleads(y_true: FloatArray, threshold: float) -> bool:
-    known = y_true[np.isfinite(y_true)]
-    if not known.size:
+    moments = moments_of(y_true)
+    if moments is None:
+        y_true = y_true[np.isfinite(y_true)]
+        moments = moments_of(y_true)
+    if moments is None or not moments.n:
         return False
-    return bool(known.min() < 0 < known.max()) or not coefficient_of_variation(known) <= threshold
+    return moments.minimum < 0 < moments.maximum or not coefficient_of_variation(y_true) <= threshold
 
 
 CHECKS: tuple[Check, ...] = (

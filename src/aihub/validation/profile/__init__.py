@@ -2,7 +2,16 @@
 
 from aihub.validation.profile.categories import CategorySummary
 from aihub.validation.profile.histogram import FloatHistogram, common_bins
-from aihub.validation.profile.numeric import NumericSummary
+from aihub.validation.profile.numeric import Moments, NumericSummary, moments_of
 from aihub.validation.profile.table import Profile, ProfileSpec
 
-__all__ = ["CategorySummary", "FloatHistogram", "NumericSummary", "Profile", "ProfileSpec", "common_bins"]
+__all__ = [
+    "CategorySummary",
+    "FloatHistogram",
+    "Moments",
+    "NumericSummary",
+    "Profile",
+    "ProfileSpec",
+    "common_bins",
+    "moments_of",
+]

@@ -75,9 +75,10 @@ class HistogramBuilder:
     def _choose(self, values: FloatArray) -> None:
         """Resolution and windows from a sample spread evenly over `values`."""
         sample = np.sort(ordered_keys(values[:: max(1, values.size // _SAMPLE)]))
-        shift = 0
-        while occupied(sample, shift) > _SAMPLE_BINS:
-            shift += 1
+        shift, high = 0, MAX_SHIFT
+        while shift < high:  # the number of occupied bins falls with every bit that is dropped
+            middle = (shift + high) // 2
+            shift, high = (shift, middle) if occupied(sample, middle) <= _SAMPLE_BINS else (middle + 1, high)
         while (clusters := _clusters(sample, shift)) is None:
             shift += 1
         while len(clusters) > 1 and occupied(sample, shift + 1) == occupied(sample, shift):
@@ -99,10 +100,15 @@ class _Window:
         self._size = last - first + 1
         self._is_whole = first == 0 and last == (1 << (_PATTERN_BITS - shift)) - 1
         self._counts = np.zeros(self._size, np.int64)
+        self._bins = np.empty(
+            0, np.uint64
+        )  # kept from batch to batch: fresh pages cost more than the counting
 
     def count(self, patterns: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
         """Count what lies in the window; return what does not, or None where everything did."""
-        bins = patterns >> self._shift
+        if self._bins.size < patterns.size:
+            self._bins = np.empty(patterns.size, np.uint64)
+        bins = np.right_shift(patterns, self._shift, out=self._bins[: patterns.size])
         if self._is_whole:
             self._counts += np.bincount(bins.view(np.int64), minlength=self._size)
             return None

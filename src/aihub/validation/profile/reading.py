@@ -9,7 +9,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from aihub.errors import DataError
-from aihub.validation.frames import array, codes
+from aihub.validation.frames import array, category_counts
 from aihub.validation.profile.categories import CategorySummary, label
 from aihub.validation.profile.numeric import NumericSummary
 
@@ -63,14 +63,12 @@ def _are_instants(values: Any) -> bool:
 
 def _counted(series: nw.Series[Any]) -> CategorySummary:
     """Count dictionary codes."""
-    found, labels = codes(series)
-    numbers = np.bincount(found + 1, minlength=len(labels) + 1).tolist()
+    counted, missing = category_counts(series)
     counts: dict[str, int] = {}
-    for text, count in zip(labels, numbers[1:], strict=True):
-        if count:
-            name = label(text)
-            counts[name] = counts.get(name, 0) + count
-    return CategorySummary.from_counts(counts, numbers[0])
+    for text, count in counted.items():
+        name = label(text)
+        counts[name] = counts.get(name, 0) + count
+    return CategorySummary.from_counts(counts, missing)
 
 
 class ParquetGroup:
