@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aihub.training.config import TrainingConfig
     from aihub.training.data import PreparedTable
+    from aihub.training.forecast.forecaster import Forecaster
     from aihub.training.progress import OnProgress, ShouldStop
     from aihub.types import FloatArray
 
@@ -59,18 +60,16 @@ class BacktestResult:
     is_refitted
         Whether a model was fitted for each fold on everything before it; otherwise one model forecast them all, each row
         from its own origin.
-    y_true, y_pred, lower, upper
-        Rows of all folds, in order of folds; kept for plots and tests, not in `to_dict`.
+    rows
+        Every forecast: ``timestamp`` (and series id where there is one), ``fold``, ``lead``, ``actual``, ``prediction``,
+        ``lower``, ``upper``; for plots and other figures, not in `to_dict`.
     """
 
     folds: tuple[Fold, ...]
     metrics: dict[str, float]
     lead_mae: dict[int, float]
     is_refitted: bool
-    y_true: FloatArray
-    y_pred: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+    rows: pl.DataFrame
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able figures."""
@@ -131,29 +130,29 @@ def point_metrics(
     return figures
 
 
-def fold_figures(
-    stamps: pl.Series,
-    actual: FloatArray,
-    predicted: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    *,
-    leads: Any,
-    folds: int,
-) -> BacktestResult:
-    """Cut forecasts that were already made out of sample into `folds` stretches of the same length of time."""
-    seconds = stamps.dt.epoch("s").to_numpy()
+def fold_figures(rows: pl.DataFrame, timestamp: str, *, folds: int) -> BacktestResult:
+    """Cut forecasts that were already made out of sample (see `forecast_rows`) into stretches of the same length of time."""
+    import polars as pl  # noqa: PLC0415 - 0.1 s that only training and prediction pay
+
+    seconds = rows.get_column(timestamp).dt.epoch("s").to_numpy()
     edges = np.linspace(seconds.min(), seconds.max() + 1, folds + 1)
     number = np.clip(np.searchsorted(edges, seconds, side="right") - 1, 0, folds - 1)
-    order = np.argsort(number, kind="stable")
-    pieces = [np.flatnonzero(number == at) for at in range(folds)]
-    made = tuple(
-        _fold(stamps.gather(which), actual[which], predicted[which], lower[which], upper[which])
-        for which in pieces
-        if len(which)
-    )
-    return _result(
-        made, tuple(column[order] for column in (leads, actual, predicted, lower, upper)), refitted=False
+    return _result(rows.with_columns(fold=pl.Series(number)), timestamp, is_refitted=False)
+
+
+def forecast_rows(model: Forecaster, rows: pl.DataFrame) -> pl.DataFrame:
+    """Forecast `rows` (with the target) and return ``actual``, ``prediction``, ``lower``, ``upper``, ``lead`` per row."""
+    import polars as pl  # noqa: PLC0415 - as above
+
+    config = model.config
+    prediction, lower, upper = model.predict_with_interval(rows)
+    keys = [config.timestamp, *(() if config.series_id is None else (config.series_id,))]
+    return rows.select(keys).with_columns(
+        lead=pl.Series(model.leads(rows)),
+        actual=rows.get_column(config.target).cast(pl.Float64).fill_null(float("nan")),
+        prediction=pl.Series(prediction),
+        lower=pl.Series(lower),
+        upper=pl.Series(upper),
     )
 
 
@@ -190,32 +189,20 @@ def backtest(
     StoppedError
         `should_stop` answered True.
     """
+    import polars as pl  # noqa: PLC0415 - as above
+
+    from aihub.training.forecast.fitting import fit_forecaster  # noqa: PLC0415 - the boosters' libraries
+
     count = config.backtest_folds if folds is None else folds
     if count < 1:
         raise ConfigError(f"folds is {count}; ask for one fold or more.", field="backtest_folds")
     watch = Watch(on_progress, should_stop, "backtest")
-    made: list[Fold] = []
-    parts: list[tuple[Any, ...]] = []
+    parts = []
     for at, (before, inside) in enumerate(_stretches(config, table, count, fold_length)):
         part = watch.part(f"fold {at + 1} of {count}", at / count, (at + 1) / count)
-        fold, rows = _forecast_fold(config, table, before, inside, part)
-        made.append(fold)
-        parts.append(rows)
-    return _result(
-        tuple(made), tuple(np.concatenate(column) for column in zip(*parts, strict=True)), refitted=True
-    )
-
-
-def _forecast_fold(
-    config: TrainingConfig, table: PreparedTable, before: pl.DataFrame, inside: pl.DataFrame, watch: Watch
-) -> tuple[Fold, tuple[Any, ...]]:
-    from aihub.training.forecast.fitting import fit_forecaster  # noqa: PLC0415 - the boosters' libraries
-
-    model = fit_forecaster(config, table, before, watch=watch).forecaster
-    predicted, lower, upper = model.predict_with_interval(inside)
-    actual = np.array(inside.get_column(config.target).fill_null(float("nan")).to_numpy(), dtype=np.float64)
-    fold = _fold(inside.get_column(config.timestamp), actual, predicted, lower, upper)
-    return fold, (model.leads(inside), actual, predicted, lower, upper)
+        model = fit_forecaster(config, table, before, watch=part).forecaster
+        parts.append(forecast_rows(model, inside).with_columns(fold=pl.lit(at)))
+    return _result(pl.concat(parts), config.timestamp, is_refitted=True)
 
 
 def _stretches(
@@ -250,34 +237,21 @@ def _stretches(
         yield before, inside
 
 
-def _fold(
-    stamps: pl.Series, actual: FloatArray, predicted: FloatArray, lower: FloatArray, upper: FloatArray
-) -> Fold:
-    return Fold(
-        start=cast("datetime", stamps.min()),
-        end=cast("datetime", stamps.max()),
-        rows=int(np.isfinite(actual).sum()),
-        metrics=point_metrics(actual, predicted, lower, upper),
+def _result(rows: pl.DataFrame, timestamp: str, *, is_refitted: bool) -> BacktestResult:
+    folds = tuple(
+        Fold(
+            start=cast("datetime", part.get_column(timestamp).min()),
+            end=cast("datetime", part.get_column(timestamp).max()),
+            rows=int(part.get_column("actual").is_not_nan().sum()),
+            metrics=_metrics(part),
+        )
+        for part in rows.partition_by("fold", maintain_order=True)
     )
+    lead, actual, predicted = (rows.get_column(name).to_numpy() for name in ("lead", "actual", "prediction"))
+    known, error = np.isfinite(actual), np.abs(predicted - actual)
+    lead_mae = {int(one): float(error[known & (lead == one)].mean()) for one in np.unique(lead[known])}
+    return BacktestResult(folds, _metrics(rows), lead_mae, is_refitted, rows)
 
 
-def _result(
-    folds: tuple[Fold, ...],
-    rows: tuple[Any, ...],
-    *,
-    refitted: bool,
-) -> BacktestResult:
-    leads, actual, predicted, lower, upper = rows
-    known = np.isfinite(actual)
-    error = np.abs(predicted - actual)
-    lead_mae = {int(lead): float(error[known & (leads == lead)].mean()) for lead in np.unique(leads[known])}
-    return BacktestResult(
-        folds,
-        point_metrics(actual, predicted, lower, upper),
-        lead_mae,
-        refitted,
-        actual,
-        predicted,
-        lower,
-        upper,
-    )
+def _metrics(rows: pl.DataFrame) -> dict[str, float]:
+    return point_metrics(*(rows.get_column(n).to_numpy() for n in ("actual", "prediction", "lower", "upper")))

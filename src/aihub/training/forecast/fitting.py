@@ -289,7 +289,7 @@ def scaled_panel(plan: Plan) -> Panel:
 def _fit_all(
     fitter: Fitter, rows: TrainingRows, layout: Layout, watch: Watch
 ) -> tuple[Ensemble, Calibration, list[str]]:
-    early, late = _split_calibration(rows, layout)
+    early, late = split_calibration(rows, layout)
     stages = ((POINT + QUANTILES, early, "calibrating", 0.05), (POINT, rows, "training", 0.6))
     fitted: list[dict[str, Any]] = []
     for names, part, stage, low in stages:
@@ -321,7 +321,7 @@ def _fit_all(
     return Ensemble(boosters, trial.change_share), calibrate(late.target - point, band), notes
 
 
-def _split_calibration(rows: TrainingRows, layout: Layout) -> tuple[TrainingRows, TrainingRows]:
+def split_calibration(rows: TrainingRows, layout: Layout) -> tuple[TrainingRows, TrainingRows]:
     """Rows to fit, and the last ones to calibrate with: these were issued when all targets of the others were known."""
     step = rows.rows.step
     cut = int(np.quantile(step, 1 - CALIBRATION_SHARE))

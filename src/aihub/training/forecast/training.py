@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aihub.training.backtest import fold_figures, point_metrics
+from aihub.training.backtest import fold_figures, forecast_rows, point_metrics
 from aihub.training.forecast.fitting import fit_forecaster
 from aihub.training.progress import Watch
 
@@ -37,15 +37,14 @@ def train_forecast(
     trained = time.perf_counter()
     watch.part("judging", 0.95, 1.0)(0.0)
     model = fitted.forecaster
-    y_pred, lower, upper = model.predict_with_interval(holdout)
-    actual = np.array(holdout.get_column(config.target).fill_null(float("nan")).to_numpy(), dtype=np.float64)
-    leads = model.leads(holdout)
-    backtest = None
-    if config.backtest_folds:
-        stamps = holdout.get_column(config.timestamp)
-        backtest = fold_figures(
-            stamps, actual, y_pred, lower, upper, leads=leads, folds=config.backtest_folds
-        )
+    rows = forecast_rows(model, holdout)
+    actual, y_pred, lower, upper = (
+        rows.get_column(name).to_numpy().astype(np.float64)
+        for name in ("actual", "prediction", "lower", "upper")
+    )
+    backtest = (
+        fold_figures(rows, config.timestamp, folds=config.backtest_folds) if config.backtest_folds else None
+    )
     watch.part("judging", 0.95, 1.0)(1.0)
     return TrainingResult(
         model=model,
