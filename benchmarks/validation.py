@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import numpy as np
-import polars as pl
+import numpy as np  # noqa: E402 - the number of threads is read when a library is loaded
+import polars as pl  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Model:
 
     feature_names = tuple(FEATURES)
 
-    def predict(self, data: Any) -> Any:
+    def predict(self, data: Any) -> Any:  # noqa: D102 - the protocol's
         return 1000.0 + 10.0 * np.asarray(data["x0"])
 
 
@@ -299,7 +299,6 @@ def measure(*, rows: int, peer: str | None, is_quick: bool) -> None:
     a, b = Profile.of(reference.select(FEATURES)), Profile.of(current.select(FEATURES))
     compared = cpu(lambda: compare_profiles(a, b)) * 1000
     print(f"{'compare two profiles':28} {compared:8.2f} ms; a profile has {len(a.to_bytes()) / 1000:.0f} kB")
-    del current, reference
     found = scans(10 * rows, 1 if is_quick else 3, peer or sys.executable)
     peers = [found[name]["seconds"] for name in ("polars", "duckdb") if name in found]
     size, seconds = html_report()

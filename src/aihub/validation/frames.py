@@ -190,7 +190,7 @@ def category_counts(series: nw.Series[Any]) -> tuple[dict[str, int], int]:
 
 
 def take(features: Mapping[str, Any], name: str, rows: Any) -> NDArray[Any]:
-    """Some rows of a column; the others are not converted.
+    """Convert some rows of a column and no others.
 
     Parameters
     ----------
@@ -204,8 +204,7 @@ def take(features: Mapping[str, Any], name: str, rows: Any) -> NDArray[Any]:
     series = nw.from_native(native, series_only=True, pass_through=True)
     if isinstance(series, nw.Series) and _is_text(series.dtype):
         return array(series[rows if isinstance(rows, slice) else rows.tolist()], name)
-    found = features[name][rows]
-    return found
+    return np.asarray(features[name][rows])
 
 
 def _is_text(dtype: Any) -> bool:
