@@ -69,10 +69,10 @@ def _names(source: Source) -> tuple[list[str], bool]:
 
 
 def _typed(column: pl.Series, rows: pl.Series, label: str, notes: list[str]) -> pl.Series:
-    if column.dtype in {pl.Categorical, pl.Enum}:
-        return column.cast(pl.String)
+    if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
+        return _in_utc(column)
     if column.dtype != pl.String:
-        return column
+        return column.cast(pl.String) if column.dtype in {pl.Categorical, pl.Enum} else column
     words = column.str.strip_chars()
     words = words.set(words.is_in(list(MISSING_WORDS)), None)
     known = len(words) - words.null_count()
@@ -93,5 +93,11 @@ def _typed(column: pl.Series, rows: pl.Series, label: str, notes: list[str]) -> 
         stamps = parse_stamps(column, rows, label=label)
     except DataError:
         return words  # dates in some cells only: categories, whoever needs times will say so
-    found = stamps.column if stamps.is_aware else stamps.column.dt.replace_time_zone("UTC")
-    return found.alias(column.name)
+    return _in_utc(stamps.column).alias(column.name)
+
+
+def _in_utc(stamps: pl.Series) -> pl.Series:
+    """Make times aware; naive ones are taken for UTC, because nothing says otherwise."""
+    if isinstance(stamps.dtype, pl.Datetime) and stamps.dtype.time_zone is not None:
+        return stamps.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return stamps.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")

@@ -178,3 +178,21 @@ def test_a_report_folder_that_cannot_be_made_is_bad_input(
     ]
     assert run([*arguments, "--report", str(folder / "good.csv" / "r")]) == 2
     assert "choose another folder" in capsys.readouterr().err
+
+
+def test_rows_before_the_moment_are_not_judged(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamps = np.datetime64("2024-01-01", "us") + np.arange(600) * np.timedelta64(1, "h")
+    path = tmp_path / "timed.parquet"
+    sample(600, 1).with_columns(time=stamps).write_parquet(path)
+    common = ["--data", str(path), "--target", "load", "--timestamp", "time", "--json"]
+    result = CliRunner().invoke(
+        validate, [str(folder / "model.txt"), *common, "--since", "2024-01-11"], standalone_mode=False
+    )
+    document = json.loads(result.output)
+    assert document["validation_data_size"] == 600 - 240
+    performance = next(r for r in document["results"] if r["name"] == "performance")
+    assert performance["plots"]["residuals"]["x"][0] == "2024-01-11T00:00Z"
+    assert run(["validate", str(folder / "model.txt"), *common, "--since", "2025-01-01"]) == 2
+    assert "the last is from 2024-01-25 23:00" in capsys.readouterr().err
