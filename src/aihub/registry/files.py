@@ -37,7 +37,7 @@ def read_regular(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
         raise ArtifactError(_why_not_open(path, error)) from error
     except ValueError as error:
         raise ArtifactError(f"{str(path)!r} is not a path: {error}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ArtifactError(f"{path} is not a regular file; pass the path of a model file")
@@ -46,10 +46,20 @@ def read_regular(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
         if status.st_size > limit:
             raise ArtifactError(f"{path} has {status.st_size:,} bytes, more than the {limit:,} that are read")
         # The file may grow while it is read: what is beyond the limit is never taken.
-        content = file.read(limit + 1)
+        content = _read_up_to(descriptor, limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise ArtifactError(f"{path} grew beyond the {limit:,} bytes that are read")
     return content
+
+
+def _read_up_to(descriptor: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count and (part := os.read(descriptor, min(count, 16 * _CHUNK))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 def _why_not_open(path: Path, error: OSError) -> str:

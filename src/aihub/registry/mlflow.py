@@ -138,11 +138,14 @@ def sync(
     registry = Registry(engine, ArtifactStore(settings.artifacts_dir), tenant)
     done, error = 0, ""
     try:
+        client = None
+        if when_ready is not None:
+            with _turn(settings.home):
+                client = _connect(settings)
+            when_ready()
         with _turn(settings.home):
-            client = _connect(settings) if when_ready is not None or _due(registry) else None
-            if when_ready is not None:
-                when_ready()
-            for entry in _due(registry) if client is not None else ():
+            for entry in _due(registry):
+                client = client or _connect(settings)
                 error = _attempt(registry, client, entry, now)
                 if error:
                     break

@@ -214,8 +214,8 @@ def _objective(objective: dict[str, Any], classes: int) -> dict[str, Any]:
         if int(_whole(texts, "num_class", 0, MAX_GROUPS) if "num_class" in texts else classes) != classes:
             raise ArtifactError("XGBoost model: the objective has another number of classes")
         written[key] = texts
-    if str(name).startswith("multi:") and classes < 2:  # noqa: PLR2004 - one class is no choice
-        raise ArtifactError("XGBoost model: a multi-class objective without classes")
+    if str(name).startswith("multi:") != (classes > 1):
+        raise ArtifactError(f"XGBoost model: objective {name!r} does not fit {classes} classes")
     return written
 
 

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+from aihub.errors import ArtifactError
+from aihub.registry import frames
+from aihub.registry.sandbox import Child
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+
+def _layers(child: Child) -> list[str]:
+    return child.ask({"op": "layers"}, timeout_s=20, max_blob=0)[0]["layers"]
+
+
+def test_the_child_confines_itself_before_it_answers() -> None:
+    with Child() as child:
+        layers = _layers(child)
+    assert {"limits", "audit"} <= set(layers)
+    if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64"):
+        assert "seccomp" in layers
+
+
+def test_an_unknown_request_is_an_error_and_the_child_lives() -> None:
+    with Child() as child:
+        with pytest.raises(ArtifactError, match="KeyError"):
+            child.ask({"op": "nothing"}, timeout_s=20, max_blob=0)
+        assert _layers(child)
+
+
+def test_a_closed_child_is_gone() -> None:
+    child = Child()
+    assert child.is_alive
+    child.close()
+    child.close()
+    assert not child.is_alive
+
+
+def test_a_child_that_does_not_answer_is_killed_at_the_deadline() -> None:
+    child = Child()
+    os.kill(child._process.pid, 19)
+    started = time.monotonic()
+    with pytest.raises(ArtifactError, match="within 0.3 s"):
+        child.ask({"op": "layers"}, b"x" * 5_000_000, timeout_s=0.3, max_blob=0)
+    assert time.monotonic() - started < 10
+    assert not child.is_alive
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"short",
+        b"EVIL" + bytes(12),
+        frames.HEAD.pack(b"AIHB", 2**31, 0),
+        frames.HEAD.pack(b"AIHB", 2, 2**40),
+    ],
+)
+def test_an_answer_that_is_no_frame_is_refused(head: bytes) -> None:
+    with pytest.raises(frames.FrameError):
+        frames.sizes(head, max_header=1000, max_blob=1000)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b"[" * 100_000, b"1"])
+def test_a_header_that_is_no_object_is_refused(text: bytes) -> None:
+    with pytest.raises(frames.FrameError):
+        frames.header(text)
