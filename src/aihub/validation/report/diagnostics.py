@@ -56,7 +56,7 @@ def error_plots(
     >>> sorted(error_plots(np.ones(48), np.zeros(48), timestamps=stamps))
     ['predictions', 'residuals', 'residuals_by_hour']
     """
-    if timestamps is None or len(y_true) == 0:
+    if timestamps is None or np.isnat(timestamps).all():  # true of no row at all
         keep = slice(-MAX_ROWS, None)
         note = {"x_label": "actual", "y_label": "predicted", "unit": unit}
         return {"calibration": plots.scatter(y_true[keep], y_pred[keep], diagonal=True, **note)}
@@ -100,7 +100,8 @@ def _latest(timestamps: NDArray[np.datetime64]) -> NDArray[np.intp]:
 def _longest(series: NDArray[Any] | None, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], str]:
     if series is None:
         return rows, ""
-    names, index, counts = np.unique(series[rows].astype(str), return_inverse=True, return_counts=True)
+    texts = np.array([str(value) for value in series[rows].tolist()])  # ids may be of mixed types
+    names, index, counts = np.unique(texts, return_inverse=True, return_counts=True)
     if len(names) == 1:
         return rows, ""
     longest = int(counts.argmax())

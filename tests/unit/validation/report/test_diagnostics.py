@@ -44,3 +44,15 @@ def test_few_or_missing_rows_never_fail(n: int) -> None:
     y = np.full(n, np.nan)
     json.dumps(error_plots(y, y, timestamps=STAMPS[:n]), allow_nan=False)
     json.dumps(error_plots(y, y), allow_nan=False)
+
+
+def test_unknown_times_and_ids_of_mixed_types_are_drawn_as_far_as_they_go() -> None:
+    y = np.arange(6.0)
+    nowhere = np.full(6, "NaT", dtype="datetime64[us]")
+    assert list(error_plots(y, y, timestamps=nowhere)) == ["calibration"]
+    some = STAMPS[:6].copy()
+    some[[0, 5]] = np.datetime64("NaT")
+    series = np.array([1, "a", 1, 1, None, "a"], dtype=object)
+    drawn = error_plots(y, y + 1, timestamps=some, series=series)
+    assert drawn["residuals"]["lines"]["residual"] == [1.0, 1.0]
+    json.dumps(drawn, allow_nan=False)
