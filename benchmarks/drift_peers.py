@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,9 @@ def main() -> None:
     data = np.load(sys.argv[1])
     quick = "--quick" in sys.argv
     answer: dict[str, Any] = {"windows": {}, "alarms": {}, "errors": {}}
-    for name, flag in WINDOWED.items():
+    has_windows = any(key.endswith("/current") for key in data)
+    for name, flag in WINDOWED.items() if has_windows else ():
+        print(f"{time.strftime('%X')} {name}", file=sys.stderr, flush=True)
         try:
             answer["windows"][name] = {
                 task: [flag(data[f"{task}/reference"], window) for window in data[f"{task}/current"]]
@@ -164,7 +167,8 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001 - a peer that breaks is reported, not fatal
             answer["errors"][name] = f"{type(error).__name__}: {error}"[:200]
     streams = sorted({key.split("/")[0] for key in data if key.endswith("/live")})
-    for name, grid in sequential().items():
+    for name, grid in sequential().items() if streams else ():
+        print(f"{time.strftime('%X')} {name}", file=sys.stderr, flush=True)
         answer["alarms"][name] = {
             s: {str(p): alarms(make, data[f"{s}/before"], data[f"{s}/live"]) for p, make in grid}
             for s in streams

@@ -12,7 +12,7 @@ from aihub.validation.drift.bins import CommonBins
 from aihub.validation.drift.categories import OTHER, category_shift, rows_for_categories
 from aihub.validation.drift.explain import jensen_shannon, population_stability_index, reference_deciles
 from aihub.validation.drift.report import DriftReport, DriftSettings, adjusted, weighted
-from aihub.validation.drift.shares import ShareShift, rows_for_share, share_above, share_shift
+from aihub.validation.drift.shares import ShareShift, outside_range, rows_for_share, share_above, share_shift
 from aihub.validation.drift.verdict import NAN, DriftResult, certain, undecided
 from aihub.validation.profile import CategorySummary, NumericSummary
 
@@ -248,9 +248,8 @@ def _range(
         ends = int(after.minimum < before.minimum) + int(after.maximum > before.maximum)
         outside += max(bins.beyond(before.minimum, before.maximum), ends)
     rows = after.n + after.non_finite
-    # A fresh value falls outside the range of n others with probability 2 / (n + 1).
-    limit = max(settings.outside, 2 / (before.n + 1))
-    shift = share_above(outside, rows, limit=limit, confidence=1 - settings.alpha)
+    limit = settings.outside
+    shift = outside_range(outside, rows, before.n, limit=limit, confidence=1 - settings.alpha)
     needed = rows_for_share(
         target=settings.missing_target,
         min_effect=settings.outside,

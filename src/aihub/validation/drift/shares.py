@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from aihub.validation.drift.normal import folded_normal_tail, normal_quantile, normal_tail, wilson
+import numpy as np
+
+from aihub.validation.drift.normal import folded_normal_tail, normal_quantile, wilson
+
+_EXACT_ROWS = 2000
+"""Rows up to which the beta-binomial tail is summed term by term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +119,67 @@ def share_above(hits: float, n: float, *, limit: float = 0.01, confidence: float
         return ShareShift(0.0, math.nan, math.nan, 0.0, 1.0, math.nan, 1.0)
     share = hits / n
     low, high = wilson(hits, n, confidence)
-    z = (share - limit) / math.sqrt(limit * (1 - limit) / n)
+    spread = math.sqrt(max(limit * (1 - limit), 0.0) / n)  # 0 where everything is allowed, or nothing
+    z = (share - limit) / spread if spread else 0.0
     return ShareShift(0.0, share, share, low, high, z, _binomial_tail(hits, n, limit))
 
 
 def _binomial_tail(hits: float, n: float, share: float) -> float:
     if hits <= 0:
         return 1.0
-    if n * share > 1000:  # noqa: PLR2004 - the normal tail is as good and needs no scipy
-        return normal_tail((hits - 0.5 - n * share) / math.sqrt(n * share * (1 - share)))
     from scipy import special  # noqa: PLC0415 - only columns with such an event pay for it
 
     return float(special.bdtrc(hits - 1, int(n), share))
+
+
+def outside_range(
+    hits: int, n_current: int, n_reference: int, *, limit: float = 0.01, confidence: float = 0.95
+) -> ShareShift:
+    """Test H0: "the current values come from the reference distribution, give or take `limit`", by its range.
+
+    The chance that a fresh value falls outside the range of n others is itself random, Beta(2, n - 1): the hits are
+    beta-binomial. The p-value is the larger of that tail and the binomial one at `limit`, so that neither a short
+    reference nor a large n raises an alarm. Assumes independent rows and, for exactness, a continuous distribution.
+
+    Parameters
+    ----------
+    hits, n_current
+        Current values outside the reference range, and current values.
+    n_reference
+        Reference values behind the range.
+    limit
+        Share that counts as nothing.
+    confidence
+        Of the Wilson interval.
+
+    References
+    ----------
+    Wilks: Determination of sample sizes for setting tolerance limits, Ann. Math. Statist. 12 (1941) 91-96.
+
+    Examples
+    --------
+    >>> round(outside_range(5, 40, 40).p_value, 2), outside_range(20, 40, 10_000).p_value < 1e-9
+    (0.1, True)
+    """
+    above = share_above(hits, n_current, limit=limit, confidence=confidence)
+    if not hits:
+        return above
+    p = max(above.p_value, _beta_binomial_tail(hits, n_current, n_reference))
+    return replace(above, p_value=min(1.0, p))
+
+
+def _beta_binomial_tail(hits: int, n: int, n_reference: int) -> float:
+    if n_reference < 2:  # noqa: PLR2004 - one value has no range
+        return 1.0
+    from scipy import special  # noqa: PLC0415 - only columns with such a value pay for it
+
+    if n > _EXACT_ROWS:
+        # The binomial noise around the share is small against that of the share itself.
+        return float(special.betainc(n_reference - 1, 2, 1 - hits / n))
+    k = np.arange(hits, n + 1)
+    log_choose = -special.betaln(k + 1, n - k + 1) - math.log(n + 1)
+    terms = log_choose + special.betaln(k + 2, n - k + n_reference - 1) - special.betaln(2, n_reference - 1)
+    return float(np.exp(terms).sum())
 
 
 def rows_for_share(
