@@ -10,6 +10,7 @@ import numpy as np
 
 from aihub.training.algorithms import ALGORITHMS
 from aihub.training.anomaly.calibration import ProbabilityTable
+from aihub.training.anomaly.expectation import Expected, learn
 from aihub.training.anomaly.features import labelled_features
 from aihub.training.anomaly.judge import shares
 from aihub.training.anomaly.past import Pace
@@ -32,6 +33,11 @@ _FOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Held-out stretches of the training time: each is predicted by a model that saw only what lies before it."""
 _MIN_HELD_OUT = 5
 _BLIND_SHARE = 0.1
+_DEFAULTS = {"colsample_bytree": 0.5}
+"""Several features tell of the same anomaly; trees that see half of them rely on more than the first."""
+_MOST_EXPECTED = 8
+"""Numeric columns that get an expectation of their own, in the order of the config: each costs five small fits."""
+_FEWEST_EXPECTED = 200
 _INTERLEAVED = (
     "the later part of the training time holds too few anomalies: the threshold was chosen on interleaved blocks of "
     "time instead of on later time"
@@ -50,6 +56,7 @@ class Classifier:
     pace: Pace
     zone: str
     booster: Booster
+    expected: tuple[Expected, ...]
     table: ProbabilityTable
     choice: Threshold
     feature_names: tuple[str, ...]
@@ -61,12 +68,18 @@ class Classifier:
 
     @property
     def boosters(self) -> Mapping[str, Booster]:
-        """The one ensemble."""
-        return {"classifier": self.booster}
+        """The classifier, and what is expected of each numeric column."""
+        return {"classifier": self.booster} | {
+            f"expectation-{number}": one.booster for number, one in enumerate(self.expected)
+        }
 
     def score(self, rows: Rows, *, threads: int = 1) -> FloatArray:
         """Probability that a row is an anomaly, shape (n,)."""
-        features = labelled_features(rows, self.columns, self.pace, self.zone)
+        errors = {
+            str(one.columns.watched): one.errors(rows, self.pace, self.zone, threads=threads)
+            for one in self.expected
+        }
+        features = labelled_features(rows, self.columns, self.pace, self.zone, errors)
         return self.table(self.booster.predict(features.x, threads=threads))
 
     def importances(self) -> dict[str, float]:
@@ -79,6 +92,7 @@ class Classifier:
             "columns": self.columns.to_state(),
             "pace": self.pace.to_state(),
             "zone": self.zone,
+            "expected": [one.to_state() for one in self.expected],
             "table": self.table.to_state(),
             "choice": self.choice.to_state(),
             "feature_names": list(self.feature_names),
@@ -92,6 +106,10 @@ class Classifier:
             pace=Pace.from_state(state["pace"]),
             zone=state["zone"],
             booster=boosters["classifier"],
+            expected=tuple(
+                Expected.from_state(one, boosters[f"expectation-{number}"])
+                for number, one in enumerate(state["expected"])
+            ),
             table=ProbabilityTable.from_state(state["table"]),
             choice=Threshold.from_state(state["choice"]),
             feature_names=tuple(state["feature_names"]),
@@ -123,29 +141,72 @@ def fit_classifier(
     tuple[Classifier, tuple[str, ...]]
         The judge, and notes for the report.
     """
-    features = labelled_features(rows, columns, pace, zone)
+    part = watch.part("learning what to expect", 0.0, 0.3)
+    expected, errors = _expectations(
+        config, rows, label == 0, columns=columns, pace=pace, zone=zone, watch=part
+    )
+    features = labelled_features(rows, columns, pace, zone, errors)
     fit = _Fitter(config, features, _with_blind_rows(features, columns, config.seed), label)
     order = np.lexsort((rows.series, rows.times))
-    held_out, held_score = _forward(fit, order, watch.part("choosing the threshold", 0.0, 0.4))
+    held_out, held_score = _forward(fit, order, watch.part("choosing the threshold", 0.3, 0.6))
     notes: tuple[str, ...] = ()
     if min(label[held_out].sum(), (1 - label[held_out]).sum()) < _MIN_HELD_OUT:
-        held_out, held_score = _interleaved(fit, order, watch.part("choosing the threshold", 0.4, 0.6))
+        held_out, held_score = _interleaved(fit, order, watch.part("choosing the threshold", 0.6, 0.7))
         notes = (_INTERLEAVED,)
     table = ProbabilityTable.fit(held_score, label[held_out])
     choice = choose_threshold(table(held_score), label[held_out])
     if choice.rule == "best_f1":
         notes += (_BELOW_FLOORS.format(choice.precision, choice.recall),)
-    booster = fit(np.arange(len(rows)), watch.part("fitting", 0.6, 1.0))
+    booster = fit(np.arange(len(rows)), watch.part("fitting", 0.7, 1.0))
     judge = Classifier(
         columns=columns,
         pace=pace,
         zone=zone,
         booster=booster,
+        expected=expected,
         table=table,
         choice=choice,
         feature_names=features.names,
     )
     return judge, notes
+
+
+def _expectations(
+    config: TrainingConfig,
+    rows: Rows,
+    is_normal: NDArray[np.bool_],
+    *,
+    columns: Columns,
+    pace: Pace,
+    zone: str,
+    watch: Watch,
+) -> tuple[tuple[Expected, ...], dict[str, FloatArray]]:
+    """Learn from the normal rows what to expect of each numeric column; the expectations and their held-out errors.
+
+    A few anomalies show a classifier little of what anomalies can be; how far a value is from what normal rows let
+    expect carries over to kinds, seasons and directions that none of them had.
+    """
+    expected: list[Expected] = []
+    errors: dict[str, FloatArray] = {}
+    watched = columns.numeric[:_MOST_EXPECTED] if columns.timestamp is not None else ()
+    for number, name in enumerate(watched):
+        others = tuple(other for other in columns.numeric if other != name)
+        learned = learn(
+            config,
+            rows,
+            columns=replace(columns, watched=name, numeric=others),
+            pace=pace,
+            zone=zone,
+            watch=watch.part(watch.stage, number / len(watched), (number + 1) / len(watched)),
+            params={},
+            is_normal=is_normal,
+            is_slow=True,
+            fewest=_FEWEST_EXPECTED,
+        )
+        if not isinstance(learned, int):
+            expected.append(learned[0])
+            errors[name] = learned[1]
+    return tuple(expected), errors
 
 
 def _with_blind_rows(features: FeatureTable, columns: Columns, seed: int) -> FeatureTable:
@@ -170,7 +231,7 @@ class _Fitter:
         self.blind = blind
         self.label = label
         self.algorithm = ALGORITHMS.get(config.algorithm)
-        self.params = self.algorithm.check(config.hyperparameters)
+        self.params = {**_DEFAULTS, **self.algorithm.check(config.hyperparameters)}
 
     def __call__(self, chosen: NDArray[np.int64], watch: Watch | None) -> Booster:
         y = self.label[chosen]

@@ -13,12 +13,16 @@ import numpy as np
 from aihub.training.anomaly.past import DAY_US, Grid, Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from aihub.training.algorithms.base import Matrix
     from aihub.training.anomaly.table import Columns, Rows
     from aihub.types import FloatArray
 
+_CLIP = 100.0
+_UNSIGNED = (", size", "unmoved")
 _MONDAY_OFFSET = 3
 """1 January 1970 was a Thursday."""
 
@@ -71,12 +75,15 @@ def calendar(times: NDArray[np.int64], zone: str) -> dict[str, FloatArray]:
     }
 
 
-def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> FeatureTable:
+def labelled_features(
+    rows: Rows, columns: Columns, pace: Pace, zone: str, errors: Mapping[str, FloatArray]
+) -> FeatureTable:
     """Features for a classifier: values, calendar, and each number against its own past day.
 
     Per numeric column: its difference from the trailing median, from the row before, from a day (season) before, and from
     what is usual at this time (the median of the last seven days or of the last weeks at this weekday, whichever is
-    nearer); sizes of the last and of the change in what is typical lately; and for how many rows it has not moved.
+    nearer); sizes of the last and of the change in what is typical lately; and for how many rows it has not moved. Per
+    entry of `errors` (differences from expected values, shape (n,) each): the difference, its size and its recent mean.
     """
     named: dict[str, FloatArray] = {
         name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
@@ -85,7 +92,15 @@ def labelled_features(rows: Rows, columns: Columns, pace: Pace, zone: str) -> Fe
         grid = Grid.of(rows, pace)
         named |= calendar(rows.times, zone)
         for name in columns.numeric:
-            named |= _against_past(name, rows.values[name], grid, pace)
+            found = _against_past(name, rows.values[name], grid, pace)
+            # Beside an expectation the signed differences only offer a tree coincidences of the few anomalies it knows.
+            named |= {
+                key: value for key, value in found.items() if name not in errors or key.endswith(_UNSIGNED)
+            }
+        for name, error in errors.items():
+            named[f"{name}: from expected, size"] = np.abs(error)
+            lately = grid.mean(grid.spread(np.clip(error, -_CLIP, _CLIP)), 6)
+            named[f"{name}: from expected, size of recent mean"] = np.abs(lately)
     return _stack(named, len(rows), tuple(columns.categorical))
 
 
@@ -129,7 +144,7 @@ class Expectation:
     Attributes
     ----------
     level
-        Trailing median of a day that ends an hour before the row, shape (n,); NaN where there is no past.
+        Trailing median of a day (or week) that ends an hour before the row, shape (n,); NaN where there is no past.
     """
 
     features: FeatureTable
@@ -137,7 +152,7 @@ class Expectation:
 
 
 def expectation_features(
-    rows: Rows, columns: Columns, pace: Pace, zone: str, scale: FloatArray
+    rows: Rows, columns: Columns, pace: Pace, zone: str, scale: FloatArray, *, is_slow: bool = False
 ) -> Expectation:
     """Features from which the watched value can be expected without having seen the last hour.
 
@@ -148,13 +163,15 @@ def expectation_features(
     ----------
     scale
         Typical size of the watched value's movements, per row, shape (n,): makes series of different size alike.
+    is_slow
+        The level is that of the week: it does not follow a shift of a day or two, and follows the weather later.
     """
     if columns.watched is None:
         raise ValueError("an expectation needs a watched column")
     grid = Grid.of(rows, pace)
     dense = grid.spread(rows.values[columns.watched])
     season, hour = pace.season, pace.hour
-    level = grid.median(dense, season, until=hour)
+    level = grid.median(dense, 7 * season if is_slow and pace.weeks else season, until=hour)
     named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
     named |= calendar(rows.times, zone)
     named["a season ago"] = (grid.ago(dense, season) - level) / scale

@@ -80,11 +80,21 @@ class Detector:
             A column is missing or cannot be read.
         """
         rows = read_rows(data, self.judge.columns)
+        if self.judge.columns.timestamp is None or not len(rows):
+            return self.judge.score(rows, threads=self.config.threads)
         known = self.past
         if history is not None:
             known = known.before(read_rows(history, self.judge.columns, is_history=True))
-        all_rows = known.before(rows) if self.judge.columns.timestamp is not None else rows
+        all_rows = self._needed(known, rows).before(rows)
         return self.judge.score(all_rows, threads=self.config.threads)[len(all_rows) - len(rows) :]
+
+    def _needed(self, known: Rows, rows: Rows) -> Rows:
+        """Return the known rows that a score of `rows` may look at: same series, not later, not too long before."""
+        pace = self.judge.pace
+        is_needed = np.isin(known.series, np.unique(rows.series)) & (known.times <= rows.times.max())
+        if pace.is_regular:
+            is_needed &= known.times >= rows.times.min() - pace.reach * pace.step_us
+        return known.take(is_needed)
 
     def predict(self, data: Any, *, history: Any | None = None) -> FloatArray:
         """1.0 for an alarm and 0.0 for none, per row of `data`, shape (n,), in row order; see `score`."""
