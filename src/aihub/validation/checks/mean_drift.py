@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aihub.types import Outcome, Severity
-from aihub.validation.checks.base import Check, Subject
+from aihub.types import Outcome
 from aihub.validation.drift.moments import mean_std_drift
 from aihub.validation.results import CheckResult, Finding, worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aihub.types import Severity
 
 _REASON = "a model answers for data like that it was trained on"
 
@@ -58,24 +59,3 @@ def _finding(name: str, one: Mapping[str, Any], threshold: float) -> Finding:
         message=message,
         next_step="Give a training profile: its test is not misled by the season or by many rows.",
     )
-
-
-def run_mean_drift(subject: Subject, parameters: Mapping[str, Any], severity: Severity) -> CheckResult:
-    """Compare with the subject's `training_stats`; skipped without them."""
-    if not subject.training_stats:
-        return CheckResult(
-            name="data_drift",
-            outcome=Outcome.SKIPPED,
-            severity=severity,
-            reason="no training profile and no training statistics were given",
-        )
-    return mean_drift_result(subject.features, subject.training_stats, parameters["threshold"], severity)
-
-
-MEAN_DRIFT = Check(
-    name="data_drift",
-    run=run_mean_drift,
-    reason=_REASON,
-    parameters={"threshold": 0.05},
-    severity=Severity.FAIL,
-)
