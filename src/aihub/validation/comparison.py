@@ -98,7 +98,7 @@ def paired_tests(differences: FloatArray) -> PairedTests:
 
     Assumptions: the differences are stationary with a finite variance and a dependence that fades within the sample.
     Null behaviour (``benchmarks/comparison.py``, 5 %, AR(.7) errors, horizons 1 and 24, n = 48 to 2160): size .02 to
-    .06. Beyond the design: AR(.95) errors about .08 at n = 48; near a unit root (AR(.99)) .2 at n = 48, .05 at n = 720.
+    .063. Beyond the design: AR(.95) errors .05-.07; near a unit root (AR(.99)) .21, .19 and .09 at n = 48, 168 and 720.
 
     Parameters
     ----------
