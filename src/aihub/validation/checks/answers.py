@@ -105,7 +105,9 @@ def sample_rows(n: int, most: int, seed: int) -> NDArray[np.intp] | slice:
     if n <= most:
         return slice(None)
     drawn = np.sort(np.random.default_rng(seed).integers(0, n, size=most))
-    return np.asarray(drawn[np.append(True, drawn[1:] != drawn[:-1])])  # numpy's unique hashes, ten times slower
+    return np.asarray(
+        drawn[np.append(True, drawn[1:] != drawn[:-1])]
+    )  # numpy's unique hashes, ten times slower
 
 
 def labelled(subject: Subject) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]] | None:
