@@ -80,10 +80,11 @@ def choose_threshold(
     keeps = (precision >= precision_floor) & (recall >= recall_floor)
     rated = np.where(keeps, f1, -1.0) if keeps.any() else f1
     near_best = np.flatnonzero(rated >= rated.max() - _FLAT)
-    # Held-out time cannot tell these thresholds apart; the middle of them (in log-odds) travels best to new time.
+    # Held-out time cannot tell these thresholds apart. The lower part of them (in log-odds) travels best to new time:
+    # anomalies of a kind that is new score lower than those that were learned from, normal rows hardly higher.
     odds = np.log(np.clip(levels, 1e-6, 1 - 1e-6) / (1 - np.clip(levels, 1e-6, 1 - 1e-6)))
-    middle = (odds[near_best[0]] + odds[near_best[-1]]) / 2
-    best = int(near_best[np.argmin(np.abs(odds[near_best] - middle))])
+    lower = 0.25 * odds[near_best[0]] + 0.75 * odds[near_best[-1]]
+    best = int(near_best[np.argmin(np.abs(odds[near_best] - lower))])
     below = levels[best + 1] if best + 1 < len(levels) else 0.0
     return Threshold(
         value=float((levels[best] + below) / 2),
