@@ -81,6 +81,7 @@ def subject_of(
     subject = Subject(
         model_type=model_type,
         features=_features(table, predictor, names, {target, time_column, series_column}),
+        table=all_columns,
         y_pred=answer.y_pred,
         y_true=None if target is None else floats(all_columns[target], target),
         score=answer.score,

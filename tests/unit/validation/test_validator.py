@@ -118,6 +118,23 @@ def test_only_given_comparisons_appear() -> None:
     assert "data_drift" not in results["checks"]
 
 
+def test_training_statistics_may_name_the_target_and_columns_the_model_does_not_use() -> None:
+    data = frame().assign(spare=1.0)
+    stats = {
+        name: {"mean": float(data[name].mean()), "std": float(data[name].std())}
+        for name in ("load", "humidity")
+    }
+    results = ModelValidator("forecast").validate_model(
+        Linear(), data, "load", training_data_stats={**stats, "spare": {"mean": 1.0, "std": 0.0}}
+    )
+    assert results["checks"]["data_drift"]["passed"] is True
+    gone = ModelValidator("forecast").validate_model(
+        Linear(), data, "load", training_data_stats={"gone": {"mean": 1.0, "std": 1.0}}
+    )
+    assert gone["checks"]["data_drift"]["passed"] is False
+    assert "gone drifted: the column is missing from the current data" in gone["failures"]
+
+
 def test_a_bad_model_fails_and_says_why() -> None:
     results = ModelValidator("forecast").validate_model(Linear(offset=200), frame(), "load", {"mae": 45.0})
     assert results["passed"] is False

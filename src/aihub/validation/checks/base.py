@@ -28,6 +28,9 @@ class Subject:
     features
         The validation table's feature columns by name, without the target; numeric columns as float64 (missing is
         NaN), all others as object or string arrays, each of shape (n,).
+    table
+        Every column of the validation table in the same form, also target, timestamps and what the model never asks
+        for; None where only the features are at hand.
     y_true, y_pred
         Target and prediction, shape (n,). `y_true` is None where the data has no labels.
     score
@@ -56,6 +59,7 @@ class Subject:
     features: Mapping[str, NDArray[Any]]
     y_pred: FloatArray
     y_true: FloatArray | None = None
+    table: Mapping[str, NDArray[Any]] | None = None
     score: FloatArray | None = None
     interval: tuple[FloatArray, FloatArray, float] | None = None
     timestamps: NDArray[np.datetime64] | None = None

@@ -193,7 +193,9 @@ def _mean_drift(
 ) -> CheckResult:
     """Run the guide's z-test; a shift too small to matter is shown at the milder severity, as p grows with n alone."""
     stats = subject.training_stats or {}
-    result = mean_drift_result(features, stats, float(parameters["threshold"]), severity)
+    # Statistics of a whole training table also name columns that the model never asks for.
+    data = features if subject.table is None else subject.table
+    result = mean_drift_result(data, stats, float(parameters["threshold"]), severity)
     hard = [
         name
         for name, one in result.details["drift_detected"].items()
