@@ -45,7 +45,7 @@ class Settings(BaseModel):
         ``auto`` uses WAL only where the SQLite library has no WAL-reset fault (`AIHUB_SQLITE_JOURNAL`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Path(".aihub")
     database_url: str = ""
