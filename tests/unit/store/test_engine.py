@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from aihub.errors import ConfigError, UnavailableError
+from aihub.store import engine as engines
+from aihub.store.engine import create, has_wal_fault, read, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 52, 0), False),
+    ],
+)
+def test_the_fault_is_known_by_version(version: tuple[int, ...], expected: bool) -> None:  # noqa: FBT001
+    assert has_wal_fault(version) is expected
+
+
+@pytest.mark.parametrize(("journal", "expected"), [("wal", "wal"), ("truncate", "truncate")])
+def test_a_sqlite_connection_is_set_up(tmp_path: Path, journal: str, expected: str) -> None:
+    engine = create(f"sqlite:///{tmp_path}/deep/hub.db", journal=journal)
+    with read(engine) as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "foreign_keys", "busy_timeout", "recursive_triggers")
+        }
+    assert pragmas == {
+        "journal_mode": expected,
+        "foreign_keys": 1,
+        "busy_timeout": 10_000,
+        "recursive_triggers": 1,
+    }
+    engine.dispose()
+
+
+def test_auto_avoids_wal_where_the_library_has_the_fault(tmp_path: Path) -> None:
+    engine = create(f"sqlite:///{tmp_path}/hub.db")
+    with read(engine) as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    assert mode == ("truncate" if has_wal_fault(sqlite3.sqlite_version_info) else "wal")
+    engine.dispose()
+
+
+def test_a_writer_holds_the_database_from_its_first_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 50)
+    engine = create(f"sqlite:///{tmp_path}/hub.db")
+    with write(engine) as connection:
+        connection.execute(sa.text("SELECT 1"))
+        with pytest.raises(UnavailableError, match="locked"), write(engine):
+            pass
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "oracle://u:secret@h/x"]
+)
+def test_addresses_that_cannot_be_used_are_refused_without_their_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        create(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_unavailable_soon_and_keeps_the_password() -> None:
+    engine = create("postgresql://user:secret@127.0.0.1:9/hub")
+    started = time.monotonic()
+    with pytest.raises(UnavailableError) as caught, read(engine) as connection:
+        connection.execute(sa.text("SELECT 1"))
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+    engine.dispose()
