@@ -152,12 +152,17 @@ def row_hashes(columns: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> N
     return hashes
 
 
+TIME = "(time)"
+"""Name under which `overlap` takes time stamps, as microseconds."""
+
+
 def overlap(
     validation: Mapping[str, NDArray[Any]], reference: Mapping[str, NDArray[Any]], most_columns: int = 4
 ) -> tuple[float, float, tuple[str, ...]]:
     """Share of validation rows that are in the reference, share of reference rows that repeat, and the columns used.
 
-    The columns with the most different values are compared, so that a handful of codes does not look like a match. A
+    The columns with the most different values are compared, so that a handful of codes does not look like a match; a
+    column `TIME` in both always is, since measurements with few decimals repeat by chance at another time. A
     reference that repeats itself makes an overlap meaningless; the second figure, from its first `_REPEAT_ROWS` rows,
     says so.
 
@@ -172,7 +177,8 @@ def overlap(
         if values.dtype.kind == "f" and name in reference and reference[name].dtype.kind == "f"
     }
     rich = sorted((k for k, count in candidates.items() if count >= MIN_ROWS), key=lambda k: -candidates[k])
-    names = tuple(rich[:most_columns])
+    has_time = TIME in validation and TIME in reference
+    names = (*((TIME,) if has_time else ()), *[name for name in rich if name != TIME][:most_columns])
     if len(names) < 2 or not len(reference[names[0]]):  # noqa: PLR2004 - one measurement may repeat by chance
         return float("nan"), float("nan"), ()
     wanted, where = np.unique(row_hashes(validation, names), return_inverse=True)

@@ -82,3 +82,17 @@ def test_equal_rows_have_equal_hashes(values: list[float]) -> None:
     hashes = leakage.row_hashes({"x": column, "y": column}, ("x", "y"))
     assert (hashes == leakage.row_hashes({"x": other, "y": other}, ("x", "y"))).all()
     assert len(np.unique(hashes)) == len(np.unique(column))
+
+
+def test_rounded_measurements_of_another_time_are_no_overlap() -> None:
+    rng = np.random.default_rng(5)
+    rows = {name: np.round(rng.normal(15, 3, 4000), 1) for name in ("temperature", "humidity")}
+    time = np.arange(4000.0)
+    training = {name: values[:3000] for name, values in rows.items()}
+    validation = {name: values[3000:] for name, values in rows.items()}
+    assert leakage.overlap(validation, training)[0] > 0.01
+    training[leakage.TIME], validation[leakage.TIME] = time[:3000], time[3000:]
+    assert leakage.overlap(validation, training)[0] == 0
+    validation[leakage.TIME] = time[2500:3500]
+    validation |= {name: values[2500:3500] for name, values in rows.items()}
+    assert leakage.overlap(validation, training)[0] == 0.5

@@ -125,7 +125,10 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
         return skipped(OVERLAP, severity, "the training rows are not at hand")
     rows = sample_rows(subject.n, int(parameters["max_rows"]), subject.seed)
     columns = {name: v[rows] for name, v in _float_columns(subject).items()}
-    shared, repeated, names = leakage.overlap(columns, subject.reference)
+    reference = {**subject.reference, **_time(subject.reference)}
+    if subject.timestamps is not None:
+        columns[leakage.TIME] = _microseconds(subject.timestamps[rows])
+    shared, repeated, names = leakage.overlap(columns, reference)
     if not names:
         return skipped(OVERLAP, severity, "fewer than two numeric columns have values that tell rows apart")
     limit = float(parameters["max_share"])
@@ -149,6 +152,16 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
     return concluded(
         OVERLAP, severity, _OVERLAP_REASON, [finding], details={"share": shared, "columns": list(names)}
     )
+
+
+def _time(rows: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+    """Time stamps of reference rows, where one column holds them."""
+    stamps = [values for values in rows.values() if np.asarray(values).dtype.kind == "M"]
+    return {leakage.TIME: _microseconds(stamps[0])} if len(stamps) == 1 else {}
+
+
+def _microseconds(stamps: NDArray[np.datetime64]) -> FloatArray:
+    return stamps.astype("datetime64[us]").astype(np.int64).astype(np.float64)
 
 
 def _numeric(subject: Subject, name: str, severity: Severity) -> dict[str, FloatArray] | CheckResult:
