@@ -119,7 +119,7 @@ def needed_columns(predictor: Any, table: Any, target: str | None) -> tuple[str,
     named = getattr(predictor, "feature_names", None)
     if named is None or callable(named):
         named = getattr(predictor, "feature_names_in_", ())
-    names = tuple(str(name) for name in named or ())
+    names = () if named is None else tuple(str(name) for name in named)
     return names or tuple(name for name in column_names(table) if name != target)
 
 
