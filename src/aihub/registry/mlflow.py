@@ -46,6 +46,8 @@ OFF = "off"
 STAGES = {"production": "production", "staging": "staging"}
 """Stages of the old model of MLflow, in lower case, and the alias that each has become."""
 MAX_PARAM = 6000
+MAIN_BOOSTERS = ("level", "point", "model")
+"""Names of the booster that answers, among those that only bound or correct it."""
 _ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -307,11 +309,14 @@ def write_flavour(registry: Registry, version: Version, folder: Path) -> bool:
     Returns
     -------
     bool
-        Whether there is a native flavour: of the first booster by name, with its own feature names as signature.
+        Whether there is a native flavour: of the main booster, else the first by name, with its own feature names as signature.
     """
     path = registry.artifact_path(version)
     (folder / f"{version.model}{SUFFIX}").write_bytes(path.read_bytes())
-    for name, content in sorted(registry.artifacts.get(version.digest).files.items()):
+    files = registry.artifacts.get(version.digest).files
+    for name, content in sorted(
+        files.items(), key=lambda file: (Path(file[0]).stem not in MAIN_BOOSTERS, file[0])
+    ):
         if not name.endswith((".txt", ".ubj")):
             continue
         try:

@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - the model libraries take seconds to import, which tests left out should not cost
 from __future__ import annotations
 
 import json

@@ -11,6 +11,7 @@ import numpy as np
 
 from aihub.errors import ArtifactError
 from aihub.registry.native import ubjson
+from aihub.registry.native.fields import array_at, object_at, strings_at, texts_at, whole_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,25 +141,25 @@ def _from_json(content: bytes) -> dict[str, Any]:
 
 def check(document: dict[str, Any]) -> XgboostModel:
     """Check a decoded model; see `parse`."""
-    learner = _object(document, "learner")
-    attributes = _texts(learner, "attributes")
-    parameters = _texts(learner, "learner_model_param")
-    features = _whole(parameters, "num_feature", 1, MAX_FEATURES)
-    classes = _whole(parameters, "num_class", 0, MAX_GROUPS)
-    targets = _whole(parameters, "num_target", 1, MAX_GROUPS) if "num_target" in parameters else 1
+    learner = object_at(document, "learner")
+    attributes = texts_at(learner, "attributes")
+    parameters = texts_at(learner, "learner_model_param")
+    features = whole_at(parameters, "num_feature", 1, MAX_FEATURES)
+    classes = whole_at(parameters, "num_class", 0, MAX_GROUPS)
+    targets = whole_at(parameters, "num_target", 1, MAX_GROUPS) if "num_target" in parameters else 1
     groups = max(1, classes) * targets
     if groups > MAX_GROUPS:
         raise ArtifactError("XGBoost model: too many classes and targets")
-    names = _strings(learner, "feature_names")
-    types = _strings(learner, "feature_types")
+    names = strings_at(learner, "feature_names")
+    types = strings_at(learner, "feature_types")
     if len(names) not in (0, features) or len(set(names)) != len(names) or len(types) not in (0, features):
         raise ArtifactError(
             f"XGBoost model: feature_names or feature_types are not {features} different names"
         )
     if not set(types) <= _TYPES:
         raise ArtifactError("XGBoost model: feature_types has a type that is not known")
-    objective = _objective(_object(learner, "objective"), classes)
-    booster, trees = _booster(_object(learner, "gradient_booster"), features, groups)
+    objective = _objective(object_at(learner, "objective"), classes)
+    booster, trees = _booster(object_at(learner, "gradient_booster"), features, groups)
     best = attributes.get("best_iteration")
     written = {
         "learner": {
@@ -183,7 +184,7 @@ def check(document: dict[str, Any]) -> XgboostModel:
 
 
 def _version(document: Mapping[str, Any]) -> list[int]:
-    version: list[int] = _array(document, "version", "i8").tolist()
+    version: list[int] = array_at(document, "version", "i8").tolist()
     if len(version) != 3 or not 1 <= version[0] <= 3 or not all(0 <= part < 1000 for part in version):  # noqa: PLR2004
         raise ArtifactError(
             f"XGBoost model: version {str(version)[:40]} is not known; use a hub with a newer XGBoost"
@@ -207,11 +208,11 @@ def _objective(objective: dict[str, Any], classes: int) -> dict[str, Any]:
         raise ArtifactError(f"XGBoost model: objective {str(name)[:60]!r} is not known")
     written: dict[str, Any] = {"name": name}
     for key in sorted(set(objective) - {"name"}):
-        texts = _texts(objective, key)
+        texts = texts_at(objective, key)
         if not all(_PARAMETER.fullmatch(value) for value in texts.values()):
             raise ArtifactError(f"XGBoost model: {key[:60]!r} of the objective has an odd value")
         # A wrong count makes the library write beyond its own array.
-        if int(_whole(texts, "num_class", 0, MAX_GROUPS) if "num_class" in texts else classes) != classes:
+        if int(whole_at(texts, "num_class", 0, MAX_GROUPS) if "num_class" in texts else classes) != classes:
             raise ArtifactError("XGBoost model: the objective has another number of classes")
         written[key] = texts
     if str(name).startswith("multi:") != (classes > 1):
@@ -222,12 +223,12 @@ def _objective(objective: dict[str, Any], classes: int) -> dict[str, Any]:
 def _booster(booster: dict[str, Any], features: int, groups: int) -> tuple[dict[str, Any], int]:
     name = booster.get("name")
     if name == "gbtree" and set(booster) == {"model", "name"}:
-        model, trees = _forest(_object(booster, "model"), features, groups)
+        model, trees = _forest(object_at(booster, "model"), features, groups)
         return {"model": model, "name": name}, trees
     if name == "dart" and set(booster) == {"gbtree", "name", "weight_drop"}:
-        inner = _object(booster, "gbtree")
-        model, trees = _forest(_object(inner, "model"), features, groups)
-        dropped = _array(booster, "weight_drop", "f4")
+        inner = object_at(booster, "gbtree")
+        model, trees = _forest(object_at(inner, "model"), features, groups)
+        dropped = array_at(booster, "weight_drop", "f4")
         if set(inner) - {"model", "name"} or len(dropped) != trees:
             raise ArtifactError("XGBoost model: weight_drop does not fit the trees")
         return {
@@ -236,8 +237,8 @@ def _booster(booster: dict[str, Any], features: int, groups: int) -> tuple[dict[
             "weight_drop": dropped.tolist(),
         }, trees
     if name == "gblinear" and set(booster) == {"model", "name"}:
-        model = _object(booster, "model")
-        weights = _array(model, "weights", "f4")
+        model = object_at(booster, "model")
+        weights = array_at(model, "weights", "f4")
         rounds = model.get("boosted_rounds", 0)
         if set(model) - {"weights", "boosted_rounds"} or len(weights) != (features + 1) * groups:
             raise ArtifactError("XGBoost model: the linear model's weights do not fit its features")
@@ -250,20 +251,20 @@ def _booster(booster: dict[str, Any], features: int, groups: int) -> tuple[dict[
 
 
 def _forest(model: dict[str, Any], features: int, groups: int) -> tuple[dict[str, Any], int]:
-    parameters = _texts(model, "gbtree_model_param")
-    count = _whole(parameters, "num_trees", 1, MAX_TREES)
-    _whole(parameters, "num_parallel_tree", 0, MAX_TREES)
-    trees, info = model.get("trees"), _array(model, "tree_info", "i4")
+    parameters = texts_at(model, "gbtree_model_param")
+    count = whole_at(parameters, "num_trees", 1, MAX_TREES)
+    whole_at(parameters, "num_parallel_tree", 0, MAX_TREES)
+    trees, info = model.get("trees"), array_at(model, "tree_info", "i4")
     if not isinstance(trees, list) or len(trees) != count or len(info) != count:
         raise ArtifactError(f"XGBoost model: trees or tree_info are not {count}")
     if np.any((info < 0) | (info >= groups)):
         raise ArtifactError("XGBoost model: tree_info is out of range")
     written: dict[str, Any] = {}
     if "cats" in model:
-        written["cats"] = _categories(_object(model, "cats"), features)
+        written["cats"] = _categories(object_at(model, "cats"), features)
     written["gbtree_model_param"] = parameters
     if "iteration_indptr" in model:
-        bounds = _array(model, "iteration_indptr", "i4")
+        bounds = array_at(model, "iteration_indptr", "i4")
         if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != count or np.any(np.diff(bounds) <= 0):  # noqa: PLR2004
             raise ArtifactError("XGBoost model: iteration_indptr does not fit the trees")
         written["iteration_indptr"] = bounds.tolist()
@@ -276,8 +277,8 @@ def _forest(model: dict[str, Any], features: int, groups: int) -> tuple[dict[str
 
 def _categories(cats: dict[str, Any], features: int) -> dict[str, Any]:
     """Check what pandas or Arrow categories stood for; column by column, with an order that sorts them."""
-    columns, order = cats.get("enc"), _array(cats, "sorted_idx", "i4")
-    bounds = _array(cats, "feature_segments", "i4")
+    columns, order = cats.get("enc"), array_at(cats, "sorted_idx", "i4")
+    bounds = array_at(cats, "feature_segments", "i4")
     if set(cats) != {"enc", "feature_segments", "sorted_idx"} or not isinstance(columns, list):
         raise ArtifactError("XGBoost model: cats has unknown or missing fields")
     if not columns:
@@ -299,7 +300,7 @@ def _category_column(column: Any, count: int) -> dict[str, Any]:
     if not isinstance(column, dict) or "values" not in column:
         raise ArtifactError("XGBoost model: a column of cats has no values")
     if set(column) == {"offsets", "values"}:
-        offsets, raw = _array(column, "offsets", "i4"), _array(column, "values", "i1")
+        offsets, raw = array_at(column, "offsets", "i4"), array_at(column, "values", "i1")
         is_empty = count == 0 and len(raw) == 0 and not offsets.any()
         if not is_empty and (
             len(offsets) != count + 1
@@ -313,7 +314,7 @@ def _category_column(column: Any, count: int) -> dict[str, Any]:
     if set(column) != {"type", "values"} or type(kind) is not int or len(values) != count:
         raise ArtifactError("XGBoost model: the values of categories do not fit their count")
     if isinstance(values, list):
-        values = _array(column, "values", "i8")
+        values = array_at(column, "values", "i8")
     if not isinstance(values, np.ndarray) or not np.all(np.isfinite(values)):
         raise ArtifactError("XGBoost model: the values of categories are not numbers")
     return {"type": kind, "values": values}
@@ -324,16 +325,16 @@ def _tree(index: int, tree: Any, features: int) -> dict[str, Any]:
     known = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
     if not isinstance(tree, dict) or not set(tree) <= known:
         raise ArtifactError(f"XGBoost model: {where}unknown fields")
-    parameters = _texts(tree, "tree_param")
-    nodes = _whole(parameters, "num_nodes", 1, 1 << 26)
-    deleted = _whole(parameters, "num_deleted", 0, nodes - 1) if "num_deleted" in parameters else 0
-    if _whole(parameters, "num_feature", 1, MAX_FEATURES) != features:
+    parameters = texts_at(tree, "tree_param")
+    nodes = whole_at(parameters, "num_nodes", 1, 1 << 26)
+    deleted = whole_at(parameters, "num_deleted", 0, nodes - 1) if "num_deleted" in parameters else 0
+    if whole_at(parameters, "num_feature", 1, MAX_FEATURES) != features:
         raise ArtifactError(f"XGBoost model: {where}num_feature is not {features}")
-    _whole(parameters, "size_leaf_vector", 0, 1)
-    values = {name: _array(tree, name, dtype, where) for name, dtype in _NODE_FIELDS.items()}
+    whole_at(parameters, "size_leaf_vector", 0, 1)
+    values = {name: array_at(tree, name, dtype, where) for name, dtype in _NODE_FIELDS.items()}
     if any(len(numbers) != nodes for numbers in values.values()):
         raise ArtifactError(f"XGBoost model: {where}a list does not have {nodes} entries")
-    sets = {name: _array(tree, name, dtype, where) for name, dtype in _CATEGORY_FIELDS.items()}
+    sets = {name: array_at(tree, name, dtype, where) for name, dtype in _CATEGORY_FIELDS.items()}
     if deleted:
         values, sets = _without_deleted(where, values, sets, deleted)
         nodes -= deleted
@@ -411,47 +412,3 @@ def _check_sets(where: str, values: dict[str, NDArray[Any]], sets: dict[str, NDA
         raise ArtifactError(f"XGBoost model: {where}a list of categories is out of range")
     if np.any((sets["categories"] < 0) | (sets["categories"] >= MAX_CATEGORY)):
         raise ArtifactError(f"XGBoost model: {where}a category is out of range")
-
-
-def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = document.get(name)
-    if not isinstance(value, dict):
-        raise ArtifactError(f"XGBoost model: {name} is missing or not an object")
-    return value
-
-
-def _texts(document: Mapping[str, Any], name: str) -> dict[str, str]:
-    value = _object(document, name)
-    if not all(isinstance(item, str) and "\x00" not in item for item in value.values()):
-        raise ArtifactError(f"XGBoost model: {name} has values that are not text")
-    return value
-
-
-def _strings(document: Mapping[str, Any], name: str) -> list[str]:
-    value = document.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) and "\x00" not in item for item in value):
-        raise ArtifactError(f"XGBoost model: {name} is not a list of texts")
-    return value
-
-
-def _whole(texts: Mapping[str, str], name: str, low: int, high: int) -> int:
-    text = texts.get(name, "")
-    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-        raise ArtifactError(f"XGBoost model: {name} {text[:20]!r} is not a whole number from {low} to {high}")
-    return int(text)
-
-
-def _array(document: Mapping[str, Any], name: str, dtype: str, where: str = "") -> NDArray[Any]:
-    """Return a list of numbers as one type; whatever does not fit the type, or is not finite, is refused."""
-    value = document.get(name)
-    if not isinstance(value, np.ndarray):
-        if not isinstance(value, list) or not all(type(item) in (int, float, bool) for item in value):
-            raise ArtifactError(f"XGBoost model: {where}{name} is not a list of numbers")
-        value = np.array(value, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        numbers = value.astype(dtype)
-    if np.dtype(dtype).kind != "f" and not np.array_equal(numbers, value):
-        raise ArtifactError(f"XGBoost model: {where}{name} has a number that is out of range")
-    if not np.all(np.isfinite(numbers)):
-        raise ArtifactError(f"XGBoost model: {where}{name} has a number that is not finite")
-    return numbers
