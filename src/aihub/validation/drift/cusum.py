@@ -127,7 +127,7 @@ def cusum_thresholds(
     Simulates `PATHS` years by a circular block bootstrap of the reference residuals (blocks of two weeks keep their
     autocorrelation) and adds to each a smooth error of the season itself. Every allowance gets the same share of
     exceeding years; that share is set so that any of them exceeds in a share 1 - exp(-rate) of the years. A margin of
-    15 % covers what two reference years cannot know of their own noise.
+    15 % and of one allowance covers what two reference years cannot know of their own noise.
 
     Parameters
     ----------
@@ -176,7 +176,8 @@ def cusum_thresholds(
     # The rarest of a year's peaks, over the allowances: how few years a threshold there would let through.
     exceeding = round(PATHS * (1 - math.exp(-false_alarms_per_year)))
     rank = int(np.sort(above.min(axis=0))[min(max(exceeding, 1), PATHS) - 1])
-    found = _MARGIN * np.maximum(ordered[:, PATHS - min(rank, PATHS)], 1e-9)
+    # A bootstrap cannot draw an extreme beyond that of the reference: one more look's allowance on top.
+    found = _MARGIN * ordered[:, PATHS - min(rank, PATHS)] + allowance[:, 0]
     return tuple(float(threshold) for threshold in found)
 
 
