@@ -322,10 +322,16 @@ def _fit_all(
 
 
 def split_calibration(rows: TrainingRows, layout: Layout) -> tuple[TrainingRows, TrainingRows]:
-    """Rows to fit, and the last ones to calibrate with: these were issued when all targets of the others were known."""
-    step = rows.rows.step
-    cut = int(np.quantile(step, 1 - CALIBRATION_SHARE))
-    cut = max(cut, int(step.max()) - CALIBRATION_DAYS * layout.steps(24))
+    """Rows to fit, and the last ones of each series to calibrate with, issued when the targets of the others were known."""
+    series, step = rows.rows.series, rows.rows.step
+    count = int(series.max()) + 1
+    first, last = np.full(count, np.iinfo(np.int64).max), np.full(count, np.iinfo(np.int64).min)
+    np.minimum.at(first, series, step)
+    np.maximum.at(last, series, step)
+    seen = last >= first
+    span = np.zeros(count, dtype=np.int64)
+    span[seen] = np.minimum((last - first)[seen] * CALIBRATION_SHARE, CALIBRATION_DAYS * layout.steps(24))
+    cut = (last - span)[series]
     late = np.flatnonzero(rows.rows.origin >= cut)
     early = np.flatnonzero(step <= cut)
     if len(late) < MIN_ROWS // 2:

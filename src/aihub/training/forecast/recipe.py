@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     from aihub.training.algorithms.base import Algorithm
 
-MAX_ROWS = 200_000
+MAX_ROWS = 100_000
 """Rows that one booster is fitted to at most; of more, whole origins are left out evenly."""
 _SMALL_ROWS = 2_000
-_ROUNDS, _SMALL_ROUNDS, _QUANTILE_ROUNDS = 500, 200, 200
+_ROUNDS, _SMALL_ROUNDS, _QUANTILE_ROUNDS = 300, 150, 150
 
 
 def defaults(algorithm: Algorithm, rows: int) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def defaults(algorithm: Algorithm, rows: int) -> dict[str, Any]:
     small = rows < _SMALL_ROWS
     wanted: dict[str, Any] = {
         "n_estimators": _SMALL_ROUNDS if small else _ROUNDS,
-        "learning_rate": 0.05,
+        "learning_rate": 0.06,
         "num_leaves": 15 if small else 31,
         "min_child_samples": 10 if small else 20,
         "subsample": 0.8,
