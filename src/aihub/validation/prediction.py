@@ -111,6 +111,32 @@ def answers(
     return Answers(y_pred, score, interval)
 
 
+class Remembering:
+    """A predictor that is given the same history every time it is asked; everything else is the predictor's own."""
+
+    def __init__(self, predictor: Any, history: Any) -> None:
+        self._predictor = predictor
+        self._history = history
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Columns that `predict` needs, in the model's order."""
+        return tuple(self._predictor.feature_names)
+
+    def predict(self, data: Any) -> FloatArray:
+        """One number per row of `data`, in row order."""
+        found: FloatArray = self._predictor.predict(data, history=self._history)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+
+def with_history(predictor: Predictor, history: Any) -> Predictor:
+    """Return `predictor`, bound to `history` where it looks at its past."""
+    return Remembering(predictor, history) if _takes_history(predictor.predict) else predictor
+
+
 def needed_columns(predictor: Any, table: Any, target: str | None) -> tuple[str, ...]:
     """Columns that the model asks for; all but the target where it does not say.
 

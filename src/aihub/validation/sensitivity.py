@@ -50,12 +50,17 @@ def table_of(columns: Mapping[str, NDArray[Any]]) -> Any:
     if "polars" not in sys.modules and "pandas" in sys.modules:
         import pandas as pd  # noqa: PLC0415 - only where the caller uses it
 
-        return pd.DataFrame(dict(columns))
+        return pd.DataFrame(
+            {k: pd.to_datetime(v, utc=True) if v.dtype.kind == "M" else v for k, v in columns.items()}
+        )
     import polars as pl  # noqa: PLC0415 - only where a check calls the model
 
-    return pl.DataFrame(
-        {k: v if v.dtype.kind == "f" else pl.Series(k, v.tolist(), strict=False) for k, v in columns.items()}
-    )
+    def series(name: str, values: NDArray[Any]) -> pl.Series:
+        if values.dtype.kind == "M":
+            return pl.Series(name, values).dt.replace_time_zone("UTC")
+        return pl.Series(name, values if values.dtype.kind == "f" else values.tolist(), strict=False)
+
+    return pl.DataFrame([series(name, values) for name, values in columns.items()])
 
 
 def columns_for(subject: Subject, rows: NDArray[np.intp] | slice) -> dict[str, NDArray[Any]]:
@@ -69,10 +74,13 @@ def columns_for(subject: Subject, rows: NDArray[np.intp] | slice) -> dict[str, N
     if subject.predictor is None:
         raise UnusableError("the model itself is not at hand")
     names = subject.predictor.feature_names or tuple(subject.features)
-    missing = [name for name in names if name not in subject.features]
+    missing = [name for name in names if name not in subject.features and name not in subject.keys]
     if missing:
         raise UnusableError(f"the model needs {missing[0]!r} too, which is no feature column")
-    found = {name: take(subject.features, name, rows) for name in names}
+    found = {
+        name: take(subject.features, name, rows) if name in subject.features else subject.keys[name][rows]
+        for name in names
+    }
     if not found or not len(next(iter(found.values()))):
         raise UnusableError("there is no row to send")
     return found

@@ -13,7 +13,7 @@ from aihub.errors import DataError, ValidationError, did_you_mean
 from aihub.types import ModelType
 from aihub.validation.checks.base import Subject
 from aihub.validation.frames import Columns, column_names, columns, floats, n_rows, timestamps_utc
-from aihub.validation.prediction import answers, config_of, load, needed_columns
+from aihub.validation.prediction import answers, config_of, load, needed_columns, with_history
 from aihub.validation.profile import Profile
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def subject_of(
         training_profile=_profile(training_profile, predictor),
         reference=None if reference is None else columns(read(reference)),
         feature_importance=_importance(predictor),
-        predictor=predictor,
+        predictor=with_history(predictor, table if history is None else history),
+        keys={name: v for name, v in ((time_column, stamps), (series_column, ids)) if name and v is not None},
         artifact_size_bytes=_size(model),
         time_zone=str(config.get("time_zone") or "UTC"),
         horizon_steps=horizon if isinstance(horizon, int) else None,

@@ -53,6 +53,10 @@ class Subject:
         Reference rows by column, same form as `features`, where they are at hand (small tables only).
     feature_importance
         Share of the model's gain per feature, sums to 1.
+    predictor
+        The model, to be asked again; takes the columns of `features` and `keys` that it names.
+    keys
+        Columns that say which row it is (time stamp in UTC, series id) by their names in the table.
     """
 
     model_type: ModelType
@@ -71,6 +75,7 @@ class Subject:
     reference: Mapping[str, NDArray[Any]] | None = None
     feature_importance: Mapping[str, float] | None = None
     predictor: Predictor | None = None
+    keys: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     artifact_size_bytes: int | None = None
     time_zone: str = "UTC"
     horizon_steps: int | None = None
