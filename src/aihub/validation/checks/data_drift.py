@@ -56,6 +56,7 @@ _ORDER = (Drift.DRIFT, Drift.NOT_ENOUGH_DATA, Drift.OK)
 _MAX_PLOTS = 6
 _SHARES = ("missing", "range", "new categories")
 _SEASONAL = ("distribution", "categories", "vanished categories")
+_YOUNG = "Less than a year was trained on, so this may be the season; train on a full year, or look at it yourself."
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,20 @@ def data_drift(subject: Subject, parameters: Mapping[str, Any], severity: Severi
     reference = _reference_profile(subject, features)
     if references:
         report = _series_report(subject, features, references, parameters)
-        judged = [_judge_series(r, parameters) for r in report.results]
+        judged = [_judge_series(r, parameters, references[r.column]) for r in report.results]
         if reference is not None:
             # Missing values, ranges, categories and types need no season.
             rest = _profile_report(subject, features, reference, parameters).results
             kept = [r for r in rest if r.column not in references or r.test not in _SEASONAL]
-            judged += [_judge_profile(r, parameters, is_seasonal=r.test in _SEASONAL) for r in kept]
+            young = {name for name, known in references.items() if known.years < 1}
+            judged += [
+                _judge_profile(
+                    r,
+                    parameters,
+                    is_seasonal=r.test in _SEASONAL or (r.test == "range" and r.column in young),
+                )
+                for r in kept
+            ]
         return _conclude(DATA, _REASON, judged, parameters, severity, _plots(judged, reference, features))
     if reference is not None:
         is_seasonal = subject.timestamps is not None and not parameters["ignore_season"]
@@ -163,11 +172,14 @@ def _settings(parameters: Mapping[str, Any]) -> DriftSettings:
     )
 
 
-def _judge_series(result: DriftResult, parameters: Mapping[str, Any]) -> _Judged:
+def _judge_series(result: DriftResult, parameters: Mapping[str, Any], reference: SeriesReference) -> _Judged:
     if result.test in ("schema", "constant"):
         return _Judged(
             result, _matters(result, parameters), "Restore the column, or train again on data like this."
         )
+    if reference.years < 1:
+        # Summer is a level shift to whoever has seen the spring only.
+        return _Judged(result, is_hard=False, next_step=_YOUNG)
     is_hard = abs(result.effect) >= parameters["material_sd"] and _matters(result, parameters)
     return _Judged(result, is_hard, "Find what changed since training; train again if it is here to stay.")
 
@@ -177,6 +189,8 @@ def _judge_profile(result: DriftResult, parameters: Mapping[str, Any], *, is_sea
     limits |= dict.fromkeys(_SHARES, parameters["material_share"])
     limit = limits.get(result.test, 0.0)
     is_large = result.test in ("schema", "constant") or abs(result.effect) >= limit
+    if is_seasonal and result.test == "range":
+        return _Judged(result, is_hard=False, next_step=_YOUNG)
     if is_seasonal and result.test in _SEASONAL:
         step = "Give reference rows with time stamps: raw values against all of the training data show the season too."
         return _Judged(result, is_hard=False, next_step=step)
@@ -230,10 +244,9 @@ def prediction_drift(subject: Subject, parameters: Mapping[str, Any], severity: 
     """Compare the predictions with those on the training data, else with the champion's on the same rows."""
     references = getattr(subject.predictor, "drift_references", None) or {}
     if "prediction" in references and subject.timestamps is not None:
-        report = _series_report(
-            subject, {"prediction": subject.y_pred}, {"prediction": references["prediction"]}, parameters
-        )
-        judged = [_judge_series(r, parameters) for r in report.results]
+        known = {"prediction": references["prediction"]}
+        report = _series_report(subject, {"prediction": subject.y_pred}, known, parameters)
+        judged = [_judge_series(r, parameters, known[r.column]) for r in report.results]
         return _conclude(PREDICTION, _PREDICTION_REASON, judged, parameters, severity, {})
     profile = subject.training_profile
     name = profile.spec.prediction if profile is not None else None

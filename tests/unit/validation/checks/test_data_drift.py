@@ -125,6 +125,18 @@ def test_reference_rows_with_stamps_take_the_season_off() -> None:
     assert not shifted.lets_through
 
 
+def test_less_than_a_year_of_reference_only_warns() -> None:
+    stamps, values = hourly(0.7)
+    cut = int(len(values) * 0.8)
+    result = run(
+        features={"load": values[cut:]},
+        timestamps=stamps[cut:],
+        reference={"time": stamps[:cut], "load": values[:cut]},
+    )
+    assert (result.outcome, result.severity) == (Outcome.FAILED, Severity.WARN)
+    assert "may be the season" in result.findings[0].next_step
+
+
 def test_the_z_test_decides_where_only_means_are_known() -> None:
     stats = {"load": {"mean": 100.0, "std": 10.0}}
     assert run(features=table(2000), training_stats=stats).details["drift_detected"]["load"].keys() >= {
