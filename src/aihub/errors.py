@@ -117,6 +117,7 @@ class ConflictError(AIHubError):
 
     code = "conflict"
     http_status = 409
+    exit_code = 2
 
 
 class StoppedError(AIHubError):

@@ -89,7 +89,10 @@ def database(settings: Settings) -> Diagnosis:
 
     try:
         with opened(settings) as hub:
-            return Diagnosis("database", f"{hub.engine.dialect.name}, {len(hub.registry.models())} models")
+            count = len(hub.registry.models())
+            return Diagnosis(
+                "database", f"{hub.engine.dialect.name}, {count} model{'' if count == 1 else 's'}"
+            )
     except AIHubError as error:
         return Diagnosis("database", str(error), "start the database, or correct AIHUB_DATABASE_URL")
 

@@ -47,4 +47,4 @@ def _outcome(process: subprocess.Popen[bytes]) -> str:
         return "it ended without an answer; the next run catches up"
     if result["error"]:
         return f"{result['pending']} effects wait for the next run: {result['error']}"
-    return f"{result['done']} effects"
+    return f"{result['done']} change{'' if result['done'] == 1 else 's'} written"

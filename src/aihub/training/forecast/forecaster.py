@@ -342,7 +342,7 @@ class Forecaster:
                 first = self.codec.stamps(step[absent][:1])[0]
                 raise DataError(
                     f"the forecast needs it for {int(absent.sum())} steps from {first:%Y-%m-%d %H:%M} UTC on. "
-                    "Pass them as future=.",
+                    "Pass them as future=, on the command line with --data.",
                     column=name,
                 )
         return Table(series, step, columns)
