@@ -18,15 +18,12 @@ if TYPE_CHECKING:
     from aihub.registry.lineage import Lineage
     from aihub.registry.records import Deployment, Version
     from aihub.registry.registry import Registry
+    from aihub.registry.stored import GateKnowledge
     from aihub.training.config import TrainingConfig
     from aihub.training.data import PreparedTable
     from aihub.training.spec import ModelSpec
     from aihub.training.trainer import TrainingResult
-    from aihub.validation.profile import Profile
     from aihub.validation.results import ValidationReport
-
-PROFILE_FILE = "training.profile"
-"""Member of the artefact that holds the profile of the training rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +76,7 @@ class _Candidate:
     order: Order
     table: PreparedTable
     training: TrainingResult
-    profile: Profile
+    knowledge: GateKnowledge
     lineage: Lineage
 
 
@@ -124,7 +121,7 @@ def _candidate(order: Order, listener: Listener) -> _Candidate:
         order=order,
         table=table,
         training=training,
-        profile=_profile(config, training),
+        knowledge=_knowledge(config, training),
         lineage=_lineage(order, table),
     )
 
@@ -168,15 +165,25 @@ def _lineage(order: Order, table: PreparedTable) -> Lineage:
     )
 
 
-def _profile(config: TrainingConfig, training: TrainingResult) -> Profile:
-    from aihub.validation.profile import Profile, ProfileSpec  # noqa: PLC0415 - numpy is not paid by `aihub --help`
+def _knowledge(config: TrainingConfig, training: TrainingResult) -> GateKnowledge:
+    """Summarise the training rows, so that later data can be compared with them when they are gone."""
+    from aihub.registry.stored import GateKnowledge, importance_of_columns  # noqa: PLC0415
+    from aihub.validation.drift import fit_references  # noqa: PLC0415 - numpy is not paid by `aihub --help`
+    from aihub.validation.frames import columns, timestamps_utc  # noqa: PLC0415
+    from aihub.validation.profile import Profile, ProfileSpec  # noqa: PLC0415
 
-    spec = ProfileSpec(
-        columns=_features(config, training),
-        timestamp=config.timestamp,
-        time_zone=config.calendar_zone,
+    features = _features(config, training)
+    rows = training.train_frame
+    spec = ProfileSpec(columns=features, timestamp=config.timestamp, time_zone=config.calendar_zone)
+    table = columns(rows.select(config.timestamp, *features))
+    stamps = timestamps_utc(table[config.timestamp], config.timestamp)
+    return GateKnowledge(
+        training_profile=Profile.of(rows, spec).to_bytes(),
+        feature_importance=importance_of_columns(training.importances, features),
+        drift_references=fit_references(
+            stamps, {name: table[name] for name in features}, time_zone=config.calendar_zone
+        ),
     )
-    return Profile.of(training.train_frame, spec)
 
 
 def _pack(candidate: _Candidate, registry: Registry) -> str:
@@ -190,7 +197,7 @@ def _pack(candidate: _Candidate, registry: Registry) -> str:
     manifest = Manifest(
         kind=model.kind, name=candidate.order.spec.name, lineage=origin, environment=dict(lineage.packages)
     )
-    files = {**model.to_files(), PROFILE_FILE: candidate.profile.to_bytes()}
+    files = {**model.to_files(), **candidate.knowledge.to_files()}
     return registry.artifacts.put(pack(files, manifest))
 
 
@@ -242,7 +249,6 @@ def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: L
             history=table.frame,
             champion=registry.artifact_path(champion) if champion and can_compare else None,
             baseline_metrics=_baseline(champion) if champion and not can_compare else None,
-            training_profile=candidate.profile,
             reference=training.train_frame.select(config.timestamp, *_features(config, training)),
             now=order.now,
             seed=config.seed,

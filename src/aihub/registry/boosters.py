@@ -11,6 +11,7 @@ import numpy as np
 from aihub.errors import ArtifactError, DataError
 from aihub.registry import matrix
 from aihub.registry.native import lightgbm_text, xgboost_ubj
+from aihub.registry.stored import PROFILE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,10 +125,6 @@ class BoosterPredictor:
         return pd.DataFrame(as_category)
 
 
-PROFILE_SUFFIX = ".profile"
-"""How the name of a profile in an artefact ends."""
-
-
 def check_native(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[LightGbmModel | XgboostModel]]:
     """Check the native files among `files` and return all files with those in canonical form.
 
@@ -140,9 +137,7 @@ def check_native(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[Lig
     models: list[LightGbmModel | XgboostModel] = []
     for name, content in files.items():
         # A profile checks its own digest when it is read, and no native library ever sees it.
-        is_ours = name.endswith(PROFILE_SUFFIX) or (
-            name.endswith(".json") and not xgboost_ubj.looks_like(content)
-        )
+        is_ours = name == PROFILE_FILE or (name.endswith(".json") and not xgboost_ubj.looks_like(content))
         if is_ours:
             checked[name] = content
             continue

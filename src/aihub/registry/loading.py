@@ -10,12 +10,12 @@ from aihub.registry import artifacts, boosters
 from aihub.registry.files import read_regular
 from aihub.registry.native import lightgbm_text, xgboost_ubj
 from aihub.registry.sandbox import LOAD_TIMEOUT_S, Child
+from aihub.registry.stored import GateKnowledge, StoredModel
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from aihub.registry.artifacts import Artifact
-    from aihub.training.model import TrainedModel
     from aihub.types import Predictor
 
 COMPRESSED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00")
@@ -69,7 +69,7 @@ def _load(content: bytes, source: str, *, trust: bool, timeout_s: float) -> Pred
     raise ArtifactError(f"the content is none of the known kinds; pass {kinds}")
 
 
-def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> TrainedModel:
+def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> StoredModel:
     """Check and try out the native files of an artefact, then read the model.
 
     Raises
@@ -89,4 +89,4 @@ def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> T
             f"the manifest says kind {artifact.manifest.kind!r}, the model {model.kind!r}; train it again"
         )
         raise ArtifactError(message)
-    return model
+    return StoredModel(model, GateKnowledge.from_files(files))
