@@ -163,8 +163,8 @@ def _pairs(
     # Room before the series, so that its first rows know when their block began.
     pad = 2 * max(layout.horizon, layout.short) if layout.is_sub_daily else 0
     calendar = Calendar(start - pad, length + pad, layout.step_s, plan.codec.offset_s, plan.codec.zone)
-    served, latest = origin_steps(calendar, layout, issue)
-    origin, step = training_pairs(served, latest, calendar.first, layout)
+    _, latest = origin_steps(calendar, layout, issue)
+    origin, step = training_pairs(latest, calendar.first, layout)
     inside = origin >= start
     return np.full(int(inside.sum()), series, dtype=np.int64), origin[inside], step[inside]
 
@@ -263,7 +263,7 @@ def fit_forecaster(
     )
     watch(0.05)
     ensemble, calibration, notes = _fit_all(fitter, rows, plan.layout, watch)
-    history = _history(plan, table, train)
+    history = _history(plan, table)
     forecaster = Forecaster(
         config=config,
         codec=plan.codec,
@@ -339,11 +339,10 @@ def split_calibration(rows: TrainingRows, layout: Layout) -> tuple[TrainingRows,
     return rows.take(early), rows.take(late)
 
 
-def _history(plan: Plan, table: PreparedTable, train: pl.DataFrame) -> Table:
-    """Rows of the whole table from some weeks before the end of `train`."""
+def _history(plan: Plan, table: PreparedTable) -> Table:
+    """Rows of the whole table from some weeks before the end of the training rows."""
     every = plan.codec.table(table.frame, what="the file", target=True)
     split = int(plan.table.step.max()) + 1
-    del train
     return tail(every, split, plan.layout, len(plan.codec.series))
 
 

@@ -76,14 +76,12 @@ def _before(number: IntArray, first: int) -> IntArray:
     return at + first - 1
 
 
-def training_pairs(
-    served: IntArray, latest: IntArray, first: int, layout: Layout
-) -> tuple[IntArray, IntArray]:
+def training_pairs(latest: IntArray, first: int, layout: Layout) -> tuple[IntArray, IntArray]:
     """Pairs of (origin, step) to learn from: every issue time with every lead up to the horizon.
 
     Parameters
     ----------
-    served, latest
+    latest
         See `origin_steps`.
     first
         Number of the first step.
@@ -100,5 +98,4 @@ def training_pairs(
     origin = np.repeat(issued, layout.horizon)
     step = origin + np.tile(np.arange(1, layout.horizon + 1), len(issued))
     keep = step <= steps[-1]
-    del served
     return origin[keep], step[keep]
