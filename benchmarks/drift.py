@@ -36,7 +36,7 @@ from drift_data import SHIFT, YEAR_H, Stream, hourly_load, real_streams
 COLUMNS = 20
 WEEK = 168
 SIZES = (50, 100, 300, 1000, 10_000, 100_000, 1_000_000, 10_000_000)
-RATES = (0.05, 0.25, 1.0)
+RATES = (0.05, 0.25, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
 def drawn(base: FloatHistogram, n: int, rng: np.random.Generator) -> NumericSummary:
@@ -136,7 +136,7 @@ def ours_on(stream: Stream, reference: SeriesReference, rate: float) -> list[np.
     monitor = SeriesMonitor.start(reference, false_alarms_per_year=rate)
     live = np.flatnonzero(stream.rows(stream.reference_end, None))
     live = live[np.argsort(stream.stamps[live], kind="stable")]
-    found = []
+    found = [stream.stamps.min()] * alarms_in_reference(reference, rate)
     step = 1 if len(live) < 1000 or reference.constant is not None else 6
     for start in range(0, len(live), step):
         rows = live[start : start + step]
@@ -150,12 +150,23 @@ def ours_on(stream: Stream, reference: SeriesReference, rate: float) -> list[np.
 
 
 def judged(stream: Stream, alarms: list[np.datetime64]) -> tuple[float, float]:
-    """Return false alarms per year before the change, and days from it to the first alarm."""
-    years = (stream.change - stream.reference_end) / np.timedelta64(1, "D") / 365.25
+    """Return false alarms per year before the change (the reference counts), and days from it to the first alarm."""
+    years = (stream.change - stream.stamps.min()) / np.timedelta64(1, "D") / 365.25
     early = sum(at < stream.change for at in alarms)
     late = [at for at in alarms if at >= stream.change]
     delay = float((late[0] - stream.change) / np.timedelta64(1, "D")) if late else math.inf
     return early / years, delay
+
+
+def alarms_in_reference(reference: SeriesReference, rate: float) -> int:
+    """Alarms of the CUSUM over the reference's own out-of-sample residuals: they are false ones as well."""
+    state = SeriesMonitor.start(reference, false_alarms_per_year=rate).cusum
+    count = 0
+    for level in reference.level if reference.constant is None else ():
+        state = state.update(float(level))
+        if state.is_alarm:
+            count, state = count + 1, state.restarted()
+    return count
 
 
 def best(settings: list[tuple[float, float]]) -> float:
@@ -195,9 +206,10 @@ def real(folder: Path, peers: str | None, *, quick: bool) -> dict[str, dict[str,
         for stream in streams:
             runs = []
             for kind in ("raw", "residual"):
-                stamps = arrays[f"{stream.name}|{kind}/live_stamps"].astype("datetime64[us]")
+                parts = [arrays[f"{stream.name}|{kind}/{part}_stamps"] for part in ("before", "live")]
+                stamps = np.concatenate(parts).astype("datetime64[us]")
                 runs += [
-                    judged(stream, [stamps[row] for row in rows])
+                    judged(stream, [stamps[len(parts[0]) + row] for row in rows])
                     for rows in by_stream[f"{stream.name}|{kind}"].values()
                 ]
             found[stream.name][peer] = best(runs)
