@@ -336,13 +336,23 @@ def _finite(value: float) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
 
 
+def _interpreter(path: str) -> str:
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(
+            f"{path} is no Python interpreter; give the path of one that has the peers"
+        )
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--peer-python", help="a Python that has the peers; default this one")
+    parser.add_argument(
+        "--peer-python", type=_interpreter, help="a Python that has the peers; default this one"
+    )
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     args = parser.parse_args()
     print(json.dumps(measure(args.quick, args.seed, args.peer_python or sys.executable, args.data)))
