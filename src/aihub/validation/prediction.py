@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from aihub.errors import DataError, ValidationError
 from aihub.validation.frames import column_names, floats, n_rows, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from aihub.types import FloatArray, Predictor
 
@@ -63,6 +64,34 @@ def load(model: Any, *, loader: Callable[..., Predictor] | None = None, trust: b
             f"Failed to load model: {path!r} holds a {type(loaded).__name__} that has no predict(); save a model"
         )
     return loaded
+
+
+@contextmanager
+def opened(
+    model: Any, *, loader: Callable[..., Predictor] | None = None, trust: bool = False
+) -> Iterator[Predictor]:
+    """Yield `load`'s predictor, and at the end close one that was loaded here and holds a child process.
+
+    Raises
+    ------
+    ValidationError
+        As `load`.
+    """
+    predictor = load(model, loader=loader, trust=trust)
+    try:
+        yield predictor
+    finally:
+        # What the caller has made is the caller's to close.
+        if predictor is not model and callable(close := getattr(predictor, "close", None)):
+            close()
+
+
+def loading_notes(predictor: Any) -> list[str]:
+    """Return what a report must repeat of how the model was read: undue trust, and what its library remarked."""
+    beyond = "the model is a pickle that names more than the allow-list; it was read because `trust` said so"
+    notes = [beyond] if getattr(predictor, "trusted", False) is True else []
+    said = getattr(predictor, "notes", ())
+    return notes + [str(note) for note in said] if isinstance(said, tuple | list) else notes
 
 
 def _default_loader() -> Callable[..., Predictor]:
@@ -161,6 +190,12 @@ def config_of(predictor: Any) -> Mapping[str, Any]:
             dumped: dict[str, Any] = dump()
             return dumped
     return {}
+
+
+def watches(predictor: Any, column: str | None) -> bool:
+    """Whether `column` is what an anomaly detector watches without labels, and so no label."""
+    is_unlabelled = getattr(predictor, "mode", None) == "unlabelled"
+    return column is not None and is_unlabelled and config_of(predictor).get("target") == column
 
 
 def _takes_history(method: Callable[..., Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,19 @@ from aihub.errors import DataError, ValidationError, did_you_mean
 from aihub.types import ModelType
 from aihub.validation.checks.base import Subject
 from aihub.validation.frames import Columns, column_names, columns, floats, n_rows, timestamps_utc
-from aihub.validation.prediction import answers, config_of, load, needed_columns, with_history
+from aihub.validation.prediction import (
+    answers,
+    config_of,
+    loading_notes,
+    needed_columns,
+    opened,
+    watches,
+    with_history,
+)
 from aihub.validation.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -33,6 +42,7 @@ class Built:
     context: Mapping[str, Any]
 
 
+@contextmanager
 def subject_of(
     model_type: ModelType,
     model: Any,
@@ -51,8 +61,8 @@ def subject_of(
     seed: int,
     baseline_metrics: Mapping[str, float] | None,
     training_stats: Mapping[str, Mapping[str, float]] | None,
-) -> Built:
-    """Load the model, let it predict, and gather everything that checks look at.
+) -> Iterator[Built]:
+    """Load the model, let it predict, and gather everything that checks look at; the model is closed at the end.
 
     Raises
     ------
@@ -64,52 +74,58 @@ def subject_of(
     table = read(data)
     names = column_names(table)
     _require(table, names, target=target, timestamps=timestamps, series=series)
-    predictor = load(model, loader=loader, trust=trust)
-    config = config_of(predictor)
+    past = table if history is None else history
     is_anomaly = model_type is ModelType.ANOMALY
-    answer = answers(predictor, table, target=target, is_anomaly=is_anomaly, history=history)
-    time_column, series_column = _roles(config, names, timestamps, series)
-    all_columns = columns(table)
-    stamps = None if time_column is None else timestamps_utc(all_columns[time_column], time_column)
-    ids = None if series_column is None else all_columns[series_column]
-    champion_pred = None
-    if champion is not None:
-        champion_pred = _champion(
-            champion, table, target, loader=loader, is_anomaly=is_anomaly, trust=trust, history=history
+    with opened(model, loader=loader, trust=trust) as predictor:
+        config = config_of(predictor)
+        # A value that is watched without labels is no truth that 0/1 answers could be held against.
+        label = None if is_anomaly and watches(predictor, target) else target
+        answer = answers(predictor, table, target=label, is_anomaly=is_anomaly, history=past)
+        time_column, series_column = _roles(config, names, timestamps, series)
+        all_columns = columns(table)
+        stamps = None if time_column is None else timestamps_utc(all_columns[time_column], time_column)
+        ids = None if series_column is None else all_columns[series_column]
+        champion_pred = None
+        if champion is not None:
+            champion_pred = _champion(
+                champion, table, target, loader=loader, is_anomaly=is_anomaly, trust=trust, history=past
+            )
+        horizon = config.get("horizon")
+        subject = Subject(
+            model_type=model_type,
+            features=_features(table, predictor, names, {target, time_column, series_column}),
+            table=all_columns,
+            y_pred=answer.y_pred,
+            y_true=None if label is None else floats(all_columns[label], label),
+            score=answer.score,
+            interval=answer.interval,
+            timestamps=stamps,
+            series=ids,
+            baseline_metrics=baseline_metrics,
+            champion_pred=champion_pred,
+            training_stats=training_stats,
+            training_profile=_profile(training_profile, predictor),
+            reference=None if reference is None else columns(read(reference)),
+            feature_importance=_importance(predictor),
+            predictor=with_history(predictor, past),
+            keys={
+                name: v for name, v in ((time_column, stamps), (series_column, ids)) if name and v is not None
+            },
+            artifact_size_bytes=_size(model),
+            time_zone=str(config.get("time_zone") or "UTC"),
+            horizon_steps=horizon if isinstance(horizon, int) else None,
+            season_steps=season_steps or _season(stamps, horizon),
+            seed=seed,
         )
-    horizon = config.get("horizon")
-    subject = Subject(
-        model_type=model_type,
-        features=_features(table, predictor, names, {target, time_column, series_column}),
-        table=all_columns,
-        y_pred=answer.y_pred,
-        y_true=None if target is None else floats(all_columns[target], target),
-        score=answer.score,
-        interval=answer.interval,
-        timestamps=stamps,
-        series=ids,
-        baseline_metrics=baseline_metrics,
-        champion_pred=champion_pred,
-        training_stats=training_stats,
-        training_profile=_profile(training_profile, predictor),
-        reference=None if reference is None else columns(read(reference)),
-        feature_importance=_importance(predictor),
-        predictor=with_history(predictor, table if history is None else history),
-        keys={name: v for name, v in ((time_column, stamps), (series_column, ids)) if name and v is not None},
-        artifact_size_bytes=_size(model),
-        time_zone=str(config.get("time_zone") or "UTC"),
-        horizon_steps=horizon if isinstance(horizon, int) else None,
-        season_steps=season_steps or _season(stamps, horizon),
-        seed=seed,
-    )
-    context = {
-        "target": target,
-        "timestamps": time_column,
-        "series": series_column,
-        "has_champion": champion_pred is not None,
-        "trust": trust,
-    }
-    return Built(subject, _name(model), context)
+        context = {
+            "target": target,
+            "timestamps": time_column,
+            "series": series_column,
+            "has_champion": champion_pred is not None,
+            "trusted": getattr(predictor, "trusted", False) is True,
+            "notes": loading_notes(predictor),
+        }
+        yield Built(subject, _name(model), context)
 
 
 def read(data: Any) -> Any:
@@ -174,10 +190,10 @@ def _champion(
             raise DataError(f"{len(found)} champion predictions for {n_rows(table)} rows; give one per row")
         return found
     try:
-        predictor = load(champion, loader=loader, trust=trust)
-        return answers(
-            predictor, table, target=target, is_anomaly=is_anomaly, with_interval=False, history=history
-        ).y_pred
+        with opened(champion, loader=loader, trust=trust) as predictor:
+            return answers(
+                predictor, table, target=target, is_anomaly=is_anomaly, with_interval=False, history=history
+            ).y_pred
     except ValidationError as error:
         raise ValidationError(
             f"{error} (this is the champion; validate without it to judge the model alone)"

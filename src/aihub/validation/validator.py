@@ -135,7 +135,7 @@ class ModelValidator:
         DataError
             The table cannot be used, is empty, or lacks a column that was named.
         """
-        built = subject_of(
+        with subject_of(
             self.model_type,
             model_path,
             validation_data,
@@ -152,15 +152,18 @@ class ModelValidator:
             season_steps=season_steps,
             trust=trust,
             seed=seed,
-        )
+        ) as built:
+            checks_run = gate.run_checks(built.subject, self.settings)
+        given = dict(context or {})
+        given["notes"] = [*built.context["notes"], *given.get("notes", ())]
         return ValidationReport(
             model_type=self.model_type,
             model_path=built.name,
             validation_timestamp=(now or datetime.now(UTC)).astimezone(UTC),
             validation_data_size=built.subject.n,
-            checks_run=gate.run_checks(built.subject, self.settings),
+            checks_run=checks_run,
             settings=self.settings.provenance,
-            context={**built.context, **(context or {})},
+            context={**built.context, **given},
         )
 
     def generate_validation_report(

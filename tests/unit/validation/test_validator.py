@@ -268,11 +268,12 @@ def test_history_and_interval_of_our_own_models() -> None:
             return mid - 20, mid + 20
 
     data = frame(200).assign(timestamp=pd.date_range("2024-01-01", periods=200, freq="h", tz="UTC"))
-    built = subject_of(
+    with subject_of(
         ModelType.FORECAST, Ours(), data, "load", loader=None, champion=data["load"], training_profile=None,
         reference=None, timestamps=None, series=None, season_steps=None, trust=False, seed=0,
         baseline_metrics=None, training_stats=None, history=None,
-    ).subject  # fmt: skip
+    ) as subject:  # fmt: skip
+        built = subject.subject
     assert "load" in seen["history"]
     assert built.interval is not None
     assert built.interval[2] == 0.8
@@ -280,6 +281,47 @@ def test_history_and_interval_of_our_own_models() -> None:
     assert list(built.features) == ["temperature"]
     assert built.timestamps[1] == np.datetime64("2024-01-01T01")
     assert built.champion_pred.tolist() == data["load"].tolist()
+
+
+class Sandboxed(Linear):
+    """Like a pickle in its child process: has to be closed, and says what a report must repeat."""
+
+    trusted = True
+    notes = ("another version of the library wrote the file",)
+
+    def __init__(self, offset: float = 0.0) -> None:
+        super().__init__(offset)
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_what_was_loaded_is_closed_and_what_was_given_is_not() -> None:
+    loaded: list[Sandboxed] = []
+
+    def loader(path: str, *, trust: bool) -> Sandboxed:  # noqa: ARG001
+        loaded.append(Sandboxed())
+        return loaded[-1]
+
+    validator = ModelValidator("forecast", loader=loader)
+    validator.validate_model("model.pkl", frame(), "load", champion="champion.pkl")
+    with pytest.raises(DataError, match="text"):
+        validator.validate_model("model.pkl", frame().assign(load="text"), "load")
+    assert [model.closed for model in loaded] == [1, 1, 1]
+    mine = Sandboxed()
+    validator.validate_model(mine, frame(), "load")
+    assert mine.closed == 0
+
+
+def test_the_report_repeats_that_a_model_was_trusted_and_what_its_library_said() -> None:
+    report = ModelValidator("forecast").validate_model(
+        Sandboxed(), frame(), "load", context={"notes": ["a repair"]}
+    )
+    assert report.context["trusted"] is True
+    assert "more than the allow-list" in str(report)
+    assert "another version of the library wrote the file" in str(report)
+    assert report.context["notes"][-1] == "a repair"
 
 
 def test_a_champion_is_compared_on_the_same_rows() -> None:

@@ -243,7 +243,7 @@ def context_section(report: Mapping[str, Any]) -> tuple[str, str, Markup] | None
     parts: list[Markup] = []
     if notes:
         items = [element("li", note) for note in notes[:_MAX_ITEMS]]
-        parts += [element("h4", "Noted and repaired in the data"), element("ul", items, class_="notes")]
+        parts += [element("h4", "Noted and repaired"), element("ul", items, class_="notes")]
     if facts:
         parts += [element("h4", "Compared and lineage"), _definitions(facts, 0)]
     path = {"model file": str(report.get("model_path", ""))}

@@ -68,7 +68,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if skipped:
         yield from _section("NOT CHECKED", skipped)
     if notes := _notes(report):
-        yield from _section("DATA NOTES", notes)
+        yield from _section("NOTES", notes)
     if warnings := _warnings(checks):
         yield from _section("WARNINGS", warnings)
     if not report.get("passed"):

@@ -115,7 +115,7 @@ def test_a_failed_report_says_why_and_what_to_do(failed_report: ValidationReport
         "CHAMPION",
         "SLICES",
         "NOT CHECKED",
-        "DATA NOTES",
+        "NOTES",
         "WARNINGS",
         "FAILURES",
     ]
