@@ -46,5 +46,6 @@ def _outcome(process: subprocess.Popen[bytes]) -> str:
     except ValueError:
         return "it ended without an answer; the next run catches up"
     if result["error"]:
-        return f"{result['pending']} effects wait for the next run: {result['error']}"
+        changes = f"{result['pending']} change{' waits' if result['pending'] == 1 else 's wait'}"
+        return f"{changes} for the next run, MLflow is away: {str(result['error'])[:160]}"
     return f"{result['done']} change{'' if result['done'] == 1 else 's'} written"

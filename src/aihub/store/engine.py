@@ -71,7 +71,12 @@ def _sqlite(url: URL, journal: str) -> Engine:
         raise ConfigError(
             "a database in memory is lost with its connection; name a file", field="database_url"
         )
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder {folder} cannot be made ({error.strerror}); make it writable or set AIHUB_HOME"
+        raise ConfigError(message, field="home") from None
     engine = sa.create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
     )

@@ -85,3 +85,9 @@ def test_a_server_that_is_away_is_unavailable_soon_and_keeps_the_password() -> N
     assert time.monotonic() - started < 10
     assert "secret" not in str(caught.value)
     engine.dispose()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made .*AIHUB_HOME"):
+        create(f"sqlite:///{tmp_path / 'file' / 'hub.db'}")
