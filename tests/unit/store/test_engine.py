@@ -89,5 +89,5 @@ def test_a_server_that_is_away_is_unavailable_soon_and_keeps_the_password() -> N
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be made .*AIHUB_HOME"):
+    with pytest.raises(ConfigError, match=r"cannot be made .*AIHUB_HOME"):
         create(f"sqlite:///{tmp_path / 'file' / 'hub.db'}")
