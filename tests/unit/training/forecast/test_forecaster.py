@@ -66,6 +66,22 @@ def test_targets_after_an_origin_change_no_forecast_made_from_it(trained: Traini
     again = trained.model.predict(holdout, history=changed)
     np.testing.assert_array_equal(again[: begins + 24], trained.y_pred[: begins + 24])
     assert not np.array_equal(again[begins + 24 :], trained.y_pred[begins + 24 :])
+    bounds = zip(
+        trained.model.predict_interval(holdout, history=changed), (trained.lower, trained.upper), strict=True
+    )
+    for now, before in bounds:
+        np.testing.assert_allclose(now[: begins + 24], before[: begins + 24], rtol=1e-12)
+
+
+def test_intervals_adapt_to_errors_that_are_known(trained: TrainingResult) -> None:
+    holdout = trained.holdout
+    noise = np.random.default_rng(0).normal(scale=40, size=holdout.height)
+    wild = holdout.with_columns(load=pl.col("load") + pl.Series(noise))
+    low, high = trained.model.predict_interval(holdout, history=wild)
+    assert trained.lower is not None
+    assert trained.upper is not None
+    calm = (trained.upper - trained.lower)[-24:].mean()
+    assert (high - low)[-24:].mean() > 1.5 * calm
 
 
 def test_the_target_column_of_the_rows_themselves_is_not_looked_at(trained: TrainingResult) -> None:
