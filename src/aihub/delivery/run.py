@@ -5,6 +5,7 @@ The artefact that will serve is what the gate judges: it is packed first, then r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aihub.delivery.progress import Listener, Remark, ignore, step
 from aihub.errors import AIHubError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -214,11 +216,16 @@ def _register(
             actor=order.actor,
             now=order.now,
             report=_as_json(report),
-            metrics=candidate.training.metrics,
+            metrics=_finite(candidate.training.metrics),
             notes=candidate.training.notes,
         )
         registering.note = f"{version}, {version.status}"
     return version
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics that have a value; one that is not defined on this data (MAPE where all is zero) cannot be stored."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _deploy(order: Order, version: Version, registry: Registry, listener: Listener) -> Deployment:
@@ -295,9 +302,13 @@ def _context(candidate: _Candidate, champion: Version | None) -> dict[str, Any]:
 
 
 def _as_json(report: ValidationReport) -> dict[str, Any]:
-    from aihub.validation.report.json import to_document  # noqa: PLC0415
+    """Give the report as it is written to its file, in which a metric that has no value is null and not NaN."""
+    import json  # noqa: PLC0415
 
-    return to_document(report)
+    from aihub.validation.report.json import render_json  # noqa: PLC0415
+
+    document: dict[str, Any] = json.loads(render_json(report))
+    return document
 
 
 def _write_reports(report: ValidationReport, folder: Path) -> dict[str, Path]:

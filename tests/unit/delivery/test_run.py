@@ -1,0 +1,53 @@
+"""A delivery ends with a verdict also where the gate has nothing to measure, or a metric has no value."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from aihub.delivery.run import Delivery, Order, deliver
+from aihub.hub import opened
+from aihub.settings import Settings
+from aihub.training.spec import ModelSpec
+from aihub.types import Outcome
+
+HOURS = 60 * 24
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def delivered(folder: Path, values: np.ndarray, training: dict[str, object]) -> Delivery:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    stamps = [start + timedelta(hours=i) for i in range(len(values))]
+    path = folder / "meter.csv"
+    pl.DataFrame({"timestamp": stamps, "value": values}).write_csv(path)
+    spec = ModelSpec.model_validate(
+        {
+            "name": "meter",
+            "training": {"target": "value", "hyperparameters": {"n_estimators": 10}, **training},
+        }
+    )
+    settings = Settings(home=folder / "home", mlflow_tracking_uri="off")
+    with opened(settings) as hub:
+        order = Order(spec=spec, data=path, actor="tester", now=NOW, reports=folder / "reports")
+        return deliver(order, hub.registry)
+
+
+def test_a_value_that_is_watched_is_no_label(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = 100 + 20 * np.sin(np.arange(HOURS) * 2 * np.pi / 24) + rng.normal(size=HOURS)
+    done = delivered(tmp_path, values, {"model_type": "anomaly", "labels": False})
+    performance = next(check for check in done.report.checks_run if check.name == "performance")
+    assert performance.outcome is Outcome.SKIPPED
+    assert "no labels" in performance.reason
+    assert done.passed
+
+
+def test_a_metric_without_a_value_is_a_failed_gate_and_no_error(tmp_path: Path) -> None:
+    values = np.maximum(np.sin(np.arange(HOURS) * 2 * np.pi / 24), 0.0)
+    values[int(0.75 * HOURS) :] = 0.0
+    done = delivered(tmp_path, values, {"repair": "off", "backtest_folds": 0})
+    assert not done.passed
+    assert done.version.status == "rejected"
+    assert "mape" not in done.version.metrics
+    assert np.isfinite(list(done.version.metrics.values())).all()
