@@ -61,7 +61,6 @@ class BoosterPredictor:
     wrapper: Wrapper
     booster: Any = field(repr=False)
     categories: Sequence[Sequence[Any]] | None = None
-    trusted: bool = False
 
     def predict(self, data: Any) -> FloatArray:
         """One number per row of `data`, in row order."""
@@ -114,7 +113,6 @@ class BoosterPredictor:
     def _values(self, data: Any) -> Any:
         if self.categories is None:
             return matrix.matrix(data, self.feature_names, self.features)
-            # Thresholds beyond float32 do not exist in XGBoost, which refuses infinity.
         import pandas as pd  # noqa: PLC0415 - only models with pandas categories need it
 
         found = matrix.columns(data, self.feature_names, self.features)
@@ -177,9 +175,7 @@ def try_out(child: Child, models: Sequence[LightGbmModel | XgboostModel], *, tim
         request = {
             "op": "trial",
             "library": "lightgbm" if is_lightgbm else "xgboost",
-            "features": len(model.feature_names)
-            if isinstance(model, lightgbm_text.LightGbmModel)
-            else model.features,
+            "features": _count_features(model),
             "outputs": model.outputs,
         }
         # The C function of LightGBM reads up to a zero byte.
@@ -189,6 +185,11 @@ def try_out(child: Child, models: Sequence[LightGbmModel | XgboostModel], *, tim
         values = np.frombuffer(answer, dtype=np.float64) if len(answer) % 8 == 0 else np.zeros(0)
         if len(values) not in (TRIAL_ROWS, TRIAL_ROWS * model.outputs) or not np.all(np.isfinite(values)):
             raise ArtifactError("the model does not answer finite numbers on a trial batch; train it again")
+
+
+def _count_features(model: LightGbmModel | XgboostModel) -> int:
+    # A LightGBM text names every feature; UBJSON may hold a count alone.
+    return len(model.feature_names) if isinstance(model, lightgbm_text.LightGbmModel) else model.features
 
 
 def load(model: LightGbmModel | XgboostModel, wrapper: Wrapper | None = None) -> BoosterPredictor:

@@ -9,8 +9,9 @@ from aihub.errors import ArtifactError
 from aihub.registry import artifacts, boosters
 from aihub.registry.files import read_regular
 from aihub.registry.native import lightgbm_text, xgboost_ubj
-from aihub.registry.sandbox import LOAD_TIMEOUT_S, Child
+from aihub.registry.sandbox import Child, Limits
 from aihub.registry.stored import GateKnowledge, StoredModel
+from aihub.settings import from_environment
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -23,7 +24,7 @@ COMPRESSED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b", b"BZh", b"\xf
 
 
 def load_predictor(
-    path: str | PathLike[str], *, trust: bool = False, timeout_s: float = LOAD_TIMEOUT_S
+    path: str | PathLike[str], *, trust: bool = False, limits: Limits | None = None
 ) -> Predictor:
     """Read a model file and return what predicts with it.
 
@@ -36,40 +37,49 @@ def load_predictor(
     trust
         Read a pickle that names things beyond the allow-list, still in the confined child. The predictor then says
         `trusted = True`, and a report must repeat it.
-    timeout_s
-        Longest time that reading may take.
+    limits
+        What reading may cost; default what `AIHUB_LOAD_TIMEOUT_S` and `AIHUB_SANDBOX_MEMORY_MB` say, because the
+        gate calls this as a plugin and has no settings to hand on.
 
     Raises
     ------
     ArtifactError
         The file is missing, damaged, of an unknown kind, or holds what is not allowed.
+    ConfigError
+        `limits` is not given and the environment holds a setting that cannot be used.
     """
+    limits = limits or _limits_of_environment()
     path = Path(path)
     content = read_regular(path)
     try:
-        return _load(content, str(path), trust=trust, timeout_s=timeout_s)
+        return _load(content, str(path), trust=trust, limits=limits)
     except ArtifactError as error:
         text = str(error)
         raise ArtifactError(text if text.startswith(str(path)) else f"{path}: {text}") from error
 
 
-def _load(content: bytes, source: str, *, trust: bool, timeout_s: float) -> Predictor:
+def _limits_of_environment() -> Limits:
+    settings = from_environment()
+    return Limits(timeout_s=settings.load_timeout_s, memory_bytes=settings.sandbox_memory_mb << 20)
+
+
+def _load(content: bytes, source: str, *, trust: bool, limits: Limits) -> Predictor:
     if content.startswith(artifacts.MAGIC):
-        return load_artifact(artifacts.read_bytes(content, source=source), timeout_s=timeout_s)
+        return _load_artifact(artifacts.read_bytes(content, source=source), limits=limits)
     if lightgbm_text.looks_like(content) or xgboost_ubj.looks_like(content):
         model = boosters.parse(content)
-        with Child() as child:
-            boosters.try_out(child, [model], timeout_s=timeout_s)
+        with Child(memory_bytes=limits.memory_bytes) as child:
+            boosters.try_out(child, [model], timeout_s=limits.timeout_s)
         return boosters.load(model)
     if content.startswith((b"\x80", *COMPRESSED)) or content.rstrip(b"\n").endswith(b"."):
         from aihub.registry.pickles import load_pickle  # noqa: PLC0415 - pickles are the rare case
 
-        return load_pickle(content, trust=trust, timeout_s=timeout_s)
+        return load_pickle(content, trust=trust, limits=limits)
     kinds = "an artefact of the hub, a LightGBM text model, an XGBoost UBJSON or JSON model, or a pickle of an estimator"
     raise ArtifactError(f"the content is none of the known kinds; pass {kinds}")
 
 
-def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> StoredModel:
+def _load_artifact(artifact: Artifact, *, limits: Limits) -> StoredModel:
     """Check and try out the native files of an artefact, then read the model.
 
     Raises
@@ -81,8 +91,8 @@ def load_artifact(artifact: Artifact, *, timeout_s: float = LOAD_TIMEOUT_S) -> S
 
     files, models = boosters.check_native(artifact.files)
     if models:
-        with Child() as child:
-            boosters.try_out(child, models, timeout_s=timeout_s)
+        with Child(memory_bytes=limits.memory_bytes) as child:
+            boosters.try_out(child, models, timeout_s=limits.timeout_s)
     model = load_model(files)
     if model.kind != artifact.manifest.kind:
         message = (

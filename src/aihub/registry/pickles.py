@@ -11,7 +11,7 @@ import numpy as np
 from aihub.errors import ArtifactError, DataError
 from aihub.registry import boosters, matrix
 from aihub.registry.boosters import Wrapper
-from aihub.registry.sandbox import Child
+from aihub.registry.sandbox import Child, Limits
 
 if TYPE_CHECKING:
     from aihub.types import FloatArray, Predictor
@@ -35,7 +35,7 @@ class PickledEstimator:
     trusted: bool
 
 
-def load_pickle(content: bytes, *, trust: bool, timeout_s: float) -> Predictor:
+def load_pickle(content: bytes, *, trust: bool, limits: Limits) -> Predictor:
     """Read a pickle in a confined child.
 
     LightGBM and XGBoost models come out of it in native form and are loaded here after the same checks as any native
@@ -46,27 +46,27 @@ def load_pickle(content: bytes, *, trust: bool, timeout_s: float) -> Predictor:
     ArtifactError
         The pickle names what is not allowed, is damaged, or does not come to an end in time.
     """
-    child = Child(cpu_s=MAX_CPU_S)
+    child = Child(memory_bytes=limits.memory_bytes, cpu_s=MAX_CPU_S)
     try:
         answer, blob = child.ask(
-            {"op": "examine", "trust": trust}, content, timeout_s=timeout_s, max_blob=MAX_NATIVE_BYTES
+            {"op": "examine", "trust": trust}, content, timeout_s=limits.timeout_s, max_blob=MAX_NATIVE_BYTES
         )
         if answer.get("kind") == "native":
             # What came over the pipe is checked here again: the child is not believed.
             model = boosters.parse(blob)
-            boosters.try_out(child, [model], timeout_s=timeout_s)
+            boosters.try_out(child, [model], timeout_s=limits.timeout_s)
             child.close()
             return boosters.load(model, _wrapper(answer))
-        estimator = _make(child, timeout_s)
-        return SandboxedPredictor(content, child, estimator, trust=trust, timeout_s=timeout_s)
+        estimator = _make(child, limits)
+        return SandboxedPredictor(content, child, estimator, trust=trust, limits=limits)
     except BaseException:
         child.close()
         raise
 
 
-def _make(child: Child, timeout_s: float) -> PickledEstimator:
+def _make(child: Child, limits: Limits) -> PickledEstimator:
     child.ask({"op": "prepare"}, timeout_s=IMPORT_TIMEOUT_S, max_blob=0)
-    answer, _ = child.ask({"op": "load"}, timeout_s=timeout_s, max_blob=0)
+    answer, _ = child.ask({"op": "load"}, timeout_s=limits.timeout_s, max_blob=0)
     return _estimator(answer)
 
 
@@ -97,8 +97,8 @@ def _estimator(answer: dict[str, Any]) -> PickledEstimator:
 class SandboxedPredictor:
     """A scikit-learn estimator that lives in a confined child process.
 
-    Only numbers and text go in, only numbers come out. The child is started anew where it died; after two deaths in a
-    row the model is given up. Close it, or use it in a `with` block; the child ends with the parent in any case.
+    Only numbers and text go in, only numbers come out. A prediction in which the child dies fails; the next one starts
+    a new child. Close it, or use it in a `with` block; the child ends with the parent in any case.
 
     Attributes
     ----------
@@ -109,13 +109,13 @@ class SandboxedPredictor:
     """
 
     def __init__(
-        self, content: bytes, child: Child, estimator: PickledEstimator, *, trust: bool, timeout_s: float
+        self, content: bytes, child: Child, estimator: PickledEstimator, *, trust: bool, limits: Limits
     ) -> None:
         self._content = content
         self._child = child
         self._estimator = estimator
         self._trust = trust
-        self._timeout_s = timeout_s
+        self._limits = limits
         self._lock = threading.Lock()
 
     @property
@@ -174,10 +174,10 @@ class SandboxedPredictor:
 
     def _restart(self) -> None:
         self._child.close()
-        self._child = Child(cpu_s=MAX_CPU_S)
+        self._child = Child(memory_bytes=self._limits.memory_bytes, cpu_s=MAX_CPU_S)
         request = {"op": "examine", "trust": self._trust}
-        self._child.ask(request, self._content, timeout_s=self._timeout_s, max_blob=MAX_NATIVE_BYTES)
-        _make(self._child, self._timeout_s)
+        self._child.ask(request, self._content, timeout_s=self._limits.timeout_s, max_blob=MAX_NATIVE_BYTES)
+        _make(self._child, self._limits)
 
     def close(self) -> None:
         """End the child. Idempotent; a later prediction starts a new one."""

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from aihub.errors import ArtifactError
@@ -24,8 +25,6 @@ from aihub.registry import frames
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MEMORY_BYTES = 4 << 30
-LOAD_TIMEOUT_S = 20.0
 MAX_ANSWER_HEADER = 4 << 20
 _CHUNK = 1 << 16
 _BOOT = "import sys,json;a=json.loads(sys.argv[1]);sys.path[:]=a['path'];from aihub.registry.child import main;main(a)"
@@ -43,6 +42,22 @@ _ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What reading a file of unknown origin may cost.
+
+    Attributes
+    ----------
+    timeout_s
+        Longest time that reading may take.
+    memory_bytes
+        Address space of the child process.
+    """
+
+    timeout_s: float = 20.0
+    memory_bytes: int = 4 << 30
+
+
 class Child:
     """A confined interpreter that answers requests until it is closed.
 
@@ -54,7 +69,7 @@ class Child:
         Processor seconds that it may use in its life.
     """
 
-    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = 60) -> None:
+    def __init__(self, *, memory_bytes: int = Limits.memory_bytes, cpu_s: int = 60) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="aihub-child-", ignore_cleanup_errors=True)
         search_path = [os.path.abspath(path) for path in sys.path if path and os.path.exists(path)]  # noqa: PTH100, PTH110
         arguments = {"path": search_path, "memory_bytes": memory_bytes, "cpu_s": cpu_s}

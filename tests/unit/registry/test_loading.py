@@ -1,6 +1,7 @@
 # ruff: noqa: PLC0415 - the model libraries take seconds to import, which tests left out should not cost
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from aihub.errors import ArtifactError, DataError
 from aihub.registry.artifacts import Manifest, pack, write
 from aihub.registry.loading import load_predictor
+from aihub.registry.sandbox import Child, Limits
 from aihub.types import Predictor
 
 if TYPE_CHECKING:
@@ -141,3 +143,24 @@ def test_an_artefact_with_a_pickle_in_it_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "m", pack(files, Manifest(kind="forecast/1", name="x")))
     with pytest.raises(ArtifactError, match=r"model\.pkl"):
         load_predictor(tmp_path / "m")
+
+
+def test_the_settings_say_what_reading_may_cost(
+    tmp_path: Path, train_lightgbm: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(train_lightgbm())
+    monkeypatch.setenv("AIHUB_LOAD_TIMEOUT_S", "0.001")
+    with pytest.raises(ArtifactError, match=r"within 0\.001 s"):
+        load_predictor(path)
+    assert load_predictor(path, limits=Limits()).feature_names
+    monkeypatch.setenv("AIHUB_LOAD_TIMEOUT_S", "20")
+    monkeypatch.setenv("AIHUB_SANDBOX_MEMORY_MB", "256")
+    monkeypatch.setattr("aihub.registry.loading.Child", functools.partial(_small, seen := []))
+    load_predictor(path)
+    assert seen == [256 << 20]
+
+
+def _small(seen: list[int], *, memory_bytes: int) -> Child:
+    seen.append(memory_bytes)
+    return Child()

@@ -18,6 +18,7 @@ import pytest
 from aihub.errors import ArtifactError, DataError
 from aihub.registry.loading import load_predictor
 from aihub.registry.pickles import SandboxedPredictor
+from aihub.registry.sandbox import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,7 +242,7 @@ def test_an_endless_loop_ends_at_the_deadline(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(_Call(eval, "[0 for _ in iter(int, 1)]")))
     started = time.monotonic()
     with pytest.raises(ArtifactError, match=r"within 1 s|memory"):
-        load_predictor(path, trust=True, timeout_s=1)
+        load_predictor(path, trust=True, limits=Limits(timeout_s=1))
     assert time.monotonic() - started < 30
 
 
