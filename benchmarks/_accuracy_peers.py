@@ -71,9 +71,10 @@ def _calendar_frame(case: Case) -> Any:
         hour=local.dt.hour(),
         weekday=local.dt.weekday(),
         year_day=local.dt.ordinal_day(),
-        holiday=local.dt.date().map_elements(lambda day: day in known, return_dtype=pl.Boolean).cast(pl.Int8),
+        day=local.dt.date(),
     )
-    return frame.to_pandas()
+    is_holiday = pl.Series("holiday", [int(day in known) for day in frame["day"].to_list()])
+    return frame.drop("day").with_columns(is_holiday).to_pandas()
 
 
 def _mlforecast(frame: Any, days: int, refit: int) -> np.ndarray:
