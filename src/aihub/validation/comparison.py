@@ -87,6 +87,13 @@ class Comparison:
     dropped: int = 0
     unanswered: int = 0
 
+    @property
+    def next_step(self) -> str:
+        """What would bring a verdict where there is none: a number of time steps, if it is one that can be had."""
+        if self.n_needed is None or self.n_needed > _OUT_OF_REACH * max(self.n, 1000):
+            return "the errors vary too much to tell the two apart: improve the model rather than wait for more rows"
+        return f"validate on at least {self.n_needed} time steps"
+
 
 def paired_tests(differences: FloatArray) -> PairedTests:
     """Diebold-Mariano test of equal loss, robust to autocorrelation of unknown length, for many series at once.
@@ -333,6 +340,8 @@ def _verdict(interval: tuple[float, float], margin: float) -> Verdict:
     return Verdict.WORSE if lower > 1 else Verdict.NOT_ENOUGH_DATA
 
 
+_OUT_OF_REACH = 20
+"""No one waits for so many times the rows that are there."""
 LOSSES = ("absolute", "squared", "balanced")
 """Losses known by name: |error|, error squared, and |error| with both classes of a 0/1 target weighing the same."""
 

@@ -115,7 +115,7 @@ def _finding(found: Comparison, loss: str) -> Finding:
     steps = {
         Outcome.PASSED: "",
         Outcome.FAILED: "keep the champion, or look at the slices for what the challenger lost",
-        Outcome.INCONCLUSIVE: f"validate on at least {found.n_needed} time steps, or let a person decide",
+        Outcome.INCONCLUSIVE: f"{found.next_step}, or let a person decide",
     }
     return Finding(
         subject="champion",

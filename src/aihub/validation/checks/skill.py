@@ -102,7 +102,7 @@ def _skill_finding(found: comparison.Comparison, than: str) -> Finding:
     steps = {
         Outcome.PASSED: "",
         Outcome.FAILED: "check the features, the alignment of timestamps and the units",
-        Outcome.INCONCLUSIVE: f"validate on at least {found.n_needed} time steps",
+        Outcome.INCONCLUSIVE: found.next_step,
     }
     return Finding(
         subject="skill",
@@ -191,7 +191,7 @@ def bias(subject: Subject, parameters: Mapping[str, Any], severity: Severity) ->
     outcome = within(mean, low, high, limit)
     steps = {
         Outcome.PASSED: "",
-        Outcome.FAILED: "train on more recent rows, or correct the level",
+        Outcome.FAILED: "train on more recent rows, correct the level, or, where medians were learned (loss: l1), set loss: l2",
         Outcome.INCONCLUSIVE: "validate on more rows: the bias is not known well enough",
     }
     finding = Finding(

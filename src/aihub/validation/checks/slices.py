@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aihub.types import Outcome, Severity
+from aihub.types import ModelType, Outcome, Severity
 from aihub.validation import slices
 from aihub.validation.checks.answers import (
     concluded,
@@ -19,6 +19,7 @@ from aihub.validation.checks.answers import (
     time_order,
 )
 from aihub.validation.checks.base import Check
+from aihub.validation.comparison import row_losses
 from aihub.validation.frames import numeric_names, take
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 NAME = "slice_performance"
 _REASON = "A good average can hide an hour, a site or a season in which the model fails."
 _MOST_CATEGORIES = 6
+_GUESS = 0.5
+"""Balanced error of whoever always gives the same answer."""
 
 
 @quiet
@@ -42,9 +45,10 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
     """Test every hour, weekday, season, series, category and load level; see `aihub.validation.slices.weak_slices`.
 
     With a champion a slice is weak where the challenger's loss there exceeds (1 + margin) times the champion's; without
-    one, where the model is worse than the slice's own median. Load levels are cut by the target, so that they are
-    compared with a champion only (within a level no model can beat the level's median by much). Beyond `max_rows` a
-    seeded sample of rows is looked at.
+    one, where the model is worse than the slice's own median. A detector's errors are balanced (a missed anomaly among
+    few weighs more than a false alarm), and without a champion it is weak where it is worse than a guess. Load levels
+    are cut by the target, so that they are compared with a champion only (within a level no model can beat the level's
+    median by much). Beyond `max_rows` a seeded sample of rows is looked at.
     """
     known = labelled(subject)
     if known is None:
@@ -70,9 +74,16 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
             "validate on more rows",
         )
     target = y_true[rows]
-    loss = np.abs(y_pred[rows] - target)
-    old = None if champion is None else np.abs(champion[rows] - target)
-    axes = _axes(subject, rows, target, has_champion=old is not None)
+    is_anomaly = subject.model_type is ModelType.ANOMALY
+    kind = "balanced" if is_anomaly else "absolute"
+    loss = row_losses(target, y_pred[rows], kind)
+    if champion is not None:
+        old, than = row_losses(target, champion[rows], kind), "the champion's"
+    elif is_anomaly:
+        old, than = np.full(len(rows), _GUESS), "a guess's"
+    else:
+        old, than = None, "its own median's"
+    axes = _axes(subject, rows, target, has_champion=champion is not None)
     found = slices.weak_slices(
         axes,
         loss,
@@ -82,7 +93,7 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
         factor=1 + float(parameters["margin"]),
         min_n=int(parameters["min_rows"]),
     )
-    return _answer(found, severity, parameters, against="the champion's" if old is not None else None)
+    return _answer(found, severity, parameters, than=than, what=f"mean {kind} error")
 
 
 def _axes(
@@ -108,7 +119,8 @@ def _answer(
     severity: Severity,
     parameters: Mapping[str, Any],
     *,
-    against: str | None,
+    than: str,
+    what: str,
 ) -> CheckResult:
     tested = [s for s in found if s.p_value == s.p_value]  # NaN: too few rows or days
     if not found:
@@ -124,14 +136,13 @@ def _answer(
             "validate on a longer time",
         )
     weak = sorted((s for s in tested if s.p_value <= float(parameters["alpha"])), key=lambda s: s.p_value)
-    than = against or "its own median's"
     findings = [
         Finding(
             subject=s.name,
             outcome=Outcome.FAILED,
             observed=number(s.loss),
             limit=number(s.reference * (1 + float(parameters["margin"]))),
-            message=f"{s.name}: mean absolute error {s.loss:.4g} against {than} {s.reference:.4g} ({s.n} rows)",
+            message=f"{s.name}: {what} {s.loss:.4g} against {than} {s.reference:.4g} ({s.n} rows)",
             next_step="look for a missing feature or too little training data in this slice",
             extra={"p_adjusted": number(s.p_value), "rows": s.n, "days": s.clusters},
         )
@@ -148,13 +159,20 @@ def _answer(
         )
     )
     return concluded(
-        NAME, severity, _REASON, findings, details=_details(found, against), plots=_plots(found, than)
+        NAME, severity, _REASON, findings, details=_details(found, than), plots=_plots(found, than, what)
     )
 
 
-def _details(found: list[slices.SliceResult], against: str | None) -> dict[str, Any]:
+_AGAINST = {
+    "the champion's": "champion",
+    "a guess's": "always the same answer",
+    "its own median's": "median of the slice",
+}
+
+
+def _details(found: list[slices.SliceResult], than: str) -> dict[str, Any]:
     return {
-        "against": "champion" if against else "median of the slice",
+        "against": _AGAINST[than],
         "slices": [
             {
                 "slice": s.name,
@@ -169,14 +187,14 @@ def _details(found: list[slices.SliceResult], against: str | None) -> dict[str, 
     }
 
 
-def _plots(found: list[slices.SliceResult], than: str) -> dict[str, Any]:
+def _plots(found: list[slices.SliceResult], than: str, what: str) -> dict[str, Any]:
     drawn = {}
     for axis in dict.fromkeys(s.axis for s in found):
         of_axis = [s for s in found if s.axis == axis]
         drawn[f"loss by {axis}"] = plots.bars(
             [s.label for s in of_axis],
             [s.loss for s in of_axis],
-            title=f"Mean absolute error by {axis}",
+            title=f"{what.capitalize()} by {axis}",
             note=f"held against {than}",
         )
     return drawn

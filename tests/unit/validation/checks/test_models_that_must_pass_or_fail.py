@@ -251,3 +251,35 @@ def test_detectors() -> None:
     quiet_week = anomalies(np.zeros(N), None, np.zeros(N))
     assert quiet_week["near_constant_output"].outcome is Outcome.INCONCLUSIVE
     assert is_open(quiet_week)
+
+
+def judged(label: np.ndarray, alarm: np.ndarray) -> dict[str, CheckResult]:
+    return gate(
+        Subject(model_type=ModelType.ANOMALY, features={}, y_true=label, y_pred=alarm, timestamps=STAMPS)
+    )
+
+
+def test_a_detector_with_false_alarms_among_few_anomalies_has_no_weak_hours() -> None:
+    """It errs more often than one that never alarms, because half of its alarms are false; that is no weak hour."""
+    rng = np.random.default_rng(11)
+    label = (rng.random(N) < 0.02).astype(float)
+    alarm = np.where(label > 0, rng.random(N) < 0.9, rng.random(N) < 0.02).astype(float)
+    assert judged(label, alarm)["slice_performance"].outcome is Outcome.PASSED
+
+
+def test_a_detector_that_is_wrong_in_one_hour_has_a_weak_hour() -> None:
+    rng = np.random.default_rng(12)
+    label = (rng.random(N) < 0.3).astype(float)
+    alarm = np.where(HOURS % 24 == 3, 1 - label, label)
+    found = judged(label, alarm)["slice_performance"]
+    assert "hour=03: mean balanced error" in found.findings[0].message
+
+
+def test_nobody_is_told_to_wait_for_a_hundred_times_the_rows() -> None:
+    label = np.zeros(N)
+    label[200:260] = label[900:960] = 1.0
+    alarm = (np.random.default_rng(5).random(N) < 0.45).astype(float)
+    finding = judged(label, alarm)["skill"].findings[0]
+    assert finding.outcome is not Outcome.PASSED
+    assert "None" not in finding.next_step
+    assert finding.next_step
