@@ -52,14 +52,12 @@ class HistogramBuilder:
                 return
             self._choose(values)
         self._grain = min(self._grain, grain_of(values)) if self._grain else 0
-        patterns = values.view(np.uint64)
-        rest: NDArray[np.uint64] | None = patterns
+        rest = values.view(np.uint64)
         for table in self._tables:
-            rest = table.count(patterns)
-            if rest is None:
-                break
-            patterns = rest
-        if rest is not None and rest.size:
+            rest = table.count(rest)
+            if not rest.size:
+                return
+        if rest.size:
             self._sparse = self._sparse.merge(FloatHistogram.of(rest.view(np.float64)))
 
     def finish(self) -> FloatHistogram:
@@ -100,25 +98,20 @@ class _Window:
         self._size = last - first + 1
         self._is_whole = first == 0 and last == (1 << (_PATTERN_BITS - shift)) - 1
         self._counts = np.zeros(self._size, np.int64)
-        self._bins = np.empty(
-            0, np.uint64
-        )  # kept from batch to batch: fresh pages cost more than the counting
+        # kept from batch to batch: fresh pages cost more than the counting
+        self._bins = np.empty(0, np.uint64)
 
-    def count(self, patterns: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
-        """Count what lies in the window; return what does not, or None where everything did."""
+    def count(self, patterns: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Count what lies in the window; return what does not."""
         if self._bins.size < patterns.size:
             self._bins = np.empty(patterns.size, np.uint64)
         bins = np.right_shift(patterns, self._shift, out=self._bins[: patterns.size])
-        if self._is_whole:
-            self._counts += np.bincount(bins.view(np.int64), minlength=self._size)
-            return None
-        bins -= np.uint64(self._first)  # below the window wraps round to a huge number
-        if int(bins.max()) < self._size:
-            self._counts += np.bincount(bins.view(np.int64), minlength=self._size)
-            return None
-        inside = bins < self._size
-        self._counts += np.bincount(bins[inside].view(np.int64), minlength=self._size)
-        return patterns[~inside]
+        if not self._is_whole:
+            bins -= np.uint64(self._first)  # below the window wraps round to a huge number
+            np.minimum(bins, np.uint64(self._size), out=bins)  # beyond it is one bin more
+        counts = np.bincount(bins.view(np.int64), minlength=self._size + 1)
+        self._counts += counts[:-1]
+        return patterns[np.flatnonzero(bins == self._size)] if counts[-1] else patterns[:0]
 
     def counted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ordered keys of the occupied bins and their counts."""
@@ -132,8 +125,10 @@ class _Window:
 def _clusters(sample: NDArray[np.int64], shift: int) -> list[NDArray[np.int64]] | None:
     """Cut an ascending sample into runs of neighbouring keys, largest first; None where they need too many counters."""
     bins = sample >> np.int64(shift)
+    firsts = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
+    bins = bins[firsts]  # far fewer than the sample
     is_cut = (np.diff(bins) > _GAP) | ((bins[1:] >= 0) & (bins[:-1] < 0))
-    clusters = np.split(sample, np.flatnonzero(is_cut) + 1)
+    clusters = np.split(sample, firsts[1:][is_cut])
     spans = sum((int(c[-1]) >> shift) - (int(c[0]) >> shift) + 1 for c in clusters)
     if len(clusters) > _MAX_WINDOWS or spans > 1 << _DIRECT_BITS:
         return None if shift < _PATTERN_BITS - _DIRECT_BITS else clusters
