@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aihub.validation.results import ValidationReport
     from aihub.validation.validator import ModelValidator
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = ["ModelType", "ModelValidator", "TrainingConfig", "ValidationReport", "__version__"]
 
@@ -28,6 +28,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its home on first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only those pay who ask
+
+        return version("aihub")
     if name not in _HOMES:
         raise AttributeError(f"module 'aihub' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

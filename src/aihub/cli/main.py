@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aihub import __version__
 from aihub.errors import AIHubError, UnavailableError, did_you_mean
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="aihub")
+@click.version_option(package_name="aihub", prog_name="aihub")
 def cli() -> None:
     """CI/CD for machine-learning models: train, validate, deploy, ask, roll back.
 
