@@ -172,7 +172,8 @@ def _read_histogram(said: Any, reader: _Reader) -> FloatHistogram:
     keys = np.concatenate(([first], steps.astype(np.uint64))).cumsum(dtype=np.uint64).view(np.int64)
     if keys.size != counts.size or (np.diff(keys) <= 0).any() or (counts <= 0).any():
         raise ValueError("a histogram whose bins are out of order")
-    if int(keys[-1]) >> (MAX_SHIFT - shift) or (int(keys[0]) >> (MAX_SHIFT - shift)) not in (0, -1):
+    # The sign is the key's own, so that keys of negative values are negative: the last one too where all values are.
+    if any(int(key) >> (MAX_SHIFT - shift) not in (0, -1) for key in (keys[0], keys[-1])):
         raise ValueError("a histogram with bins beyond the numbers")
     return FloatHistogram(shift, keys, counts, grain)
 

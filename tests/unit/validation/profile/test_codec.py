@@ -152,3 +152,9 @@ def test_a_day_zone_spec_survives() -> None:
     again = Profile.from_bytes(Profile.of(table, spec).to_bytes())
     assert again.spec == spec
     assert list(again.columns) == ["x", "t"]
+
+
+@pytest.mark.parametrize("values", [[-3.0, -2.5, -1.0], [-5.0], [-1e300, -1e-300], [-2.0, 0.0], [-1.0, 7.0]])
+def test_a_column_of_negative_values_survives(values: list[float]) -> None:
+    profile = Profile.of({"export": np.array(values * 50)})
+    assert Profile.from_bytes(profile.to_bytes()).to_bytes() == profile.to_bytes()
