@@ -58,17 +58,19 @@ def run_console(body: str, folder: Path) -> None:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "COLUMNS": "100",
+            "AIHUB_MLFLOW_TRACKING_URI": "off",  # two CPU seconds a command; tests/contract has the mirror
         }
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=folder,
             env=environ,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # in the order in which a reader sees it
             text=True,
             timeout=280,
             check=False,
         )
-        printed = done.stdout + done.stderr
+        printed = done.stdout
         if expected.strip():
             assert doctest.OutputChecker().check_output(expected, printed, COMPARE), f"$ {command}\n{printed}"
         else:
@@ -86,6 +88,7 @@ def run_make(body: str) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for snippet in snippets(page):
         where = f"{page}:{snippet.line}"
