@@ -170,7 +170,7 @@ def _read_histogram(said: Any, reader: _Reader) -> FloatHistogram:
         return FloatHistogram.empty()
     first = np.int64(said["first"]).astype(np.uint64)
     keys = np.concatenate(([first], steps.astype(np.uint64))).cumsum(dtype=np.uint64).view(np.int64)
-    if keys.size != counts.size or (np.diff(keys) <= 0).any() or (counts <= 0).any():
+    if keys.size != counts.size or (keys[1:] <= keys[:-1]).any() or (counts <= 0).any():
         raise ValueError("a histogram whose bins are out of order")
     # The sign is the key's own, so that keys of negative values are negative: the last one too where all values are.
     if any(int(key) >> (MAX_SHIFT - shift) not in (0, -1) for key in (keys[0], keys[-1])):
