@@ -48,7 +48,8 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
     one, where the model is worse than the slice's own median. A detector's errors are balanced (a missed anomaly among
     few weighs more than a false alarm), and without a champion it is weak where it is worse than a guess. Load levels
     are cut by the target, so that they are compared with a champion only (within a level no model can beat the level's
-    median by much). Beyond `max_rows` a seeded sample of rows is looked at.
+    median by much). What is less than `min_excess` of the mean loss of all rows is no weakness: a solar forecast that is
+    not quite zero at night does no harm. Beyond `max_rows` a seeded sample of rows is looked at.
     """
     known = labelled(subject)
     if known is None:
@@ -93,7 +94,8 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
         factor=1 + float(parameters["margin"]),
         min_n=int(parameters["min_rows"]),
     )
-    return _answer(found, severity, parameters, than=than, what=f"mean {kind} error")
+    least = float(parameters["min_excess"]) * float(loss.mean())
+    return _answer(found, severity, parameters, than=than, what=f"mean {kind} error", least=least)
 
 
 def _axes(
@@ -121,6 +123,7 @@ def _answer(
     *,
     than: str,
     what: str,
+    least: float,
 ) -> CheckResult:
     tested = [s for s in found if s.p_value == s.p_value]  # NaN: too few rows or days
     if not found:
@@ -135,13 +138,21 @@ def _answer(
             f"slices: none of {len(found)} has {parameters['min_rows']} rows on {slices.MIN_CLUSTERS} days",
             "validate on a longer time",
         )
-    weak = sorted((s for s in tested if s.p_value <= float(parameters["alpha"])), key=lambda s: s.p_value)
+    factor = 1 + float(parameters["margin"])
+    weak = sorted(
+        (
+            s
+            for s in tested
+            if s.p_value <= float(parameters["alpha"]) and s.loss - factor * s.reference > least
+        ),
+        key=lambda s: s.p_value,
+    )
     findings = [
         Finding(
             subject=s.name,
             outcome=Outcome.FAILED,
             observed=number(s.loss),
-            limit=number(s.reference * (1 + float(parameters["margin"]))),
+            limit=number(s.reference * factor),
             message=f"{s.name}: {what} {s.loss:.4g} against {than} {s.reference:.4g} ({s.n} rows)",
             next_step="look for a missing feature or too little training data in this slice",
             extra={"p_adjusted": number(s.p_value), "rows": s.n, "days": s.clusters},
@@ -205,7 +216,14 @@ CHECKS: tuple[Check, ...] = (
         name=NAME,
         run=slice_performance,
         reason=_REASON,
-        parameters={"margin": 0.05, "alpha": 0.05, "min_rows": 30, "max_rows": 20_000, "most_shown": 10},
+        parameters={
+            "margin": 0.05,
+            "alpha": 0.05,
+            "min_excess": 0.1,
+            "min_rows": 30,
+            "max_rows": 20_000,
+            "most_shown": 10,
+        },
         severity=Severity.WARN,
     ),
 )

@@ -283,3 +283,10 @@ def test_nobody_is_told_to_wait_for_a_hundred_times_the_rows() -> None:
     assert finding.outcome is not Outcome.PASSED
     assert "None" not in finding.next_step
     assert finding.next_step
+
+
+@pytest.mark.parametrize(("at_night", "outcome"), [(0.0005, Outcome.PASSED), (0.2, Outcome.FAILED)])
+def test_a_photovoltaic_forecast_may_be_nearly_zero_at_night(at_night: float, outcome: Outcome) -> None:
+    """Each hour of the night is worse than its own median, which is zero; what matters is whether it does harm."""
+    forecast = np.where(SUN > 0, SUN * (1 + 0.1 * np.random.default_rng(8).normal(size=N)), at_night)
+    assert gate(subject(SUN, forecast))["slice_performance"].outcome is outcome
