@@ -269,13 +269,12 @@ def compare_losses(
     if timestamps is not None:
         known &= ~np.isnat(timestamps)
     answered = np.isfinite(challenger)
-    unanswered = int((known & ~answered).sum())
     keep = known & answered
-    rows = int(keep.sum())
+    n_known, rows = int(np.count_nonzero(known)), int(np.count_nonzero(keep))
     if rows < len(champion):
         champion, challenger = champion[keep], challenger[keep]
         timestamps = None if timestamps is None else timestamps[keep]
-    counts = {"dropped": len(known) - int(known.sum()), "unanswered": unanswered}
+    counts = {"dropped": len(known) - n_known, "unanswered": n_known - rows}
     summed = per_timestamp(champion, challenger, timestamps)
     return _compare(summed, rows, counts, margin=margin, level=level, resamples=resamples, seed=seed)
 
@@ -294,7 +293,8 @@ def _compare(
 
     champion, challenger = summed
     n = len(champion)
-    a, b = (float(challenger.mean()), float(champion.mean())) if n else (float("nan"), float("nan"))
+    total_a, total_b = float(challenger.sum()), float(champion.sum())
+    a, b = (total_a / n, total_b / n) if n else (float("nan"), float("nan"))
     interval, boot, p, needed = (0.0, float("inf")), (float("nan"), float("nan")), float("nan"), None
     persistence = freedom = float("nan")
     if n >= longrun.MIN_N:
@@ -327,8 +327,8 @@ def _compare(
         level=level,
         persistence=persistence,
         degrees_of_freedom=freedom,
-        champion_loss=float(champion.sum()) / rows if rows else float("nan"),
-        challenger_loss=float(challenger.sum()) / rows if rows else float("nan"),
+        champion_loss=total_b / rows if rows else float("nan"),
+        challenger_loss=total_a / rows if rows else float("nan"),
         **counts,
     )
 
@@ -365,7 +365,9 @@ def row_losses(y_true: FloatArray, y_pred: FloatArray, loss: str = "absolute") -
         share = float(np.nanmean(y_true > 0)) if len(y_true) else 0.0
         if 0 < share < 1:
             error = error * np.where(y_true > 0, 0.5 / share, 0.5 / (1 - share))
-    error[~np.isfinite(error)] = np.nan
+    finite = np.isfinite(error)
+    if not finite.all():
+        error[~finite] = np.nan
     return np.asarray(error)
 
 

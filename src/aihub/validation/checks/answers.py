@@ -114,7 +114,7 @@ def labelled(subject: Subject) -> tuple[FloatArray, FloatArray, NDArray[np.bool_
     """Target, prediction and the rows where both are finite; None without a target of matching length."""
     if subject.y_true is None or len(subject.y_true) != subject.n:
         return None
-    return subject.y_true, subject.y_pred, np.isfinite(subject.y_true) & np.isfinite(subject.y_pred)
+    return subject.y_true, subject.y_pred, subject.usable
 
 
 def time_order(subject: Subject, rows: NDArray[np.bool_] | slice) -> NDArray[Any] | None:

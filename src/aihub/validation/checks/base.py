@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aihub.types import ModelType, Severity
-from aihub.validation.profile import Profile
+from aihub.validation.profile import Moments, Profile, finite_moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray, Predictor
@@ -91,6 +92,25 @@ class Subject:
     def profile(self) -> Profile:
         """Profile of the features, computed once for all checks that compare with `training_profile`."""
         return Profile.of(self.features, like=self.training_profile)
+
+    @cached_property
+    def target_moments(self) -> Moments:
+        """Moments of the finite targets, which several checks look at; n is 0 without any."""
+        return Moments() if self.y_true is None else finite_moments(self.y_true)
+
+    @cached_property
+    def answer_moments(self) -> Moments:
+        """Moments of the finite predictions."""
+        return finite_moments(self.y_pred)
+
+    @cached_property
+    def usable(self) -> NDArray[np.bool_]:
+        """Rows with a finite target and a finite prediction, shape (n,); for reading only."""
+        if self.y_true is None or len(self.y_true) != self.n:
+            return np.zeros(self.n, dtype=bool)
+        if self.target_moments.n == self.answer_moments.n == self.n:
+            return np.ones(self.n, dtype=bool)
+        return np.isfinite(self.y_true) & np.isfinite(self.y_pred)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,19 +52,19 @@ def near_constant_output(subject: Subject, parameters: Mapping[str, Any], severi
     """Spread of the predictions against the spread of the target; needs labels, a training profile or a champion."""
     if subject.model_type is ModelType.ANOMALY:
         return _constant_detector(subject, severity)
-    answers = subject.y_pred[np.isfinite(subject.y_pred)]
-    if len(answers) < 2:  # noqa: PLR2004 - one value has no spread
+    answers = subject.answer_moments
+    if answers.n < 2:  # noqa: PLR2004 - one value has no spread
         return inconclusive(
             CONSTANT,
             severity,
             "predictions",
-            f"predictions: {len(answers)} finite values have no spread to look at",
+            f"predictions: {answers.n} finite values have no spread to look at",
             "validate on more rows",
         )
-    spread, expected, source = float(answers.std()), *_expected_spread(subject)
+    spread, (expected, source) = math.sqrt(answers.m2 / answers.n), _expected_spread(subject)
     limit = float(parameters["min_spread"])
     share = spread / expected if expected > 0 else float("nan")
-    level = abs(float(answers.mean()))
+    level = abs(answers.mean)
     if spread <= 1e-12 * level or spread == 0:
         share, outcome = 0.0, Outcome.FAILED
     elif expected > 0:
@@ -92,10 +93,9 @@ def near_constant_output(subject: Subject, parameters: Mapping[str, Any], severi
 
 
 def _expected_spread(subject: Subject) -> tuple[float, str]:
-    if subject.y_true is not None:
-        known = subject.y_true[np.isfinite(subject.y_true)]
-        if len(known) > 1:
-            return float(known.std()), "the target's"
+    target = subject.target_moments
+    if target.n > 1:
+        return math.sqrt(target.m2 / target.n), "the target's"
     summary = training_target(subject)
     if summary is not None and np.isfinite(summary.std):
         return float(summary.std), "the training target's"
@@ -149,8 +149,7 @@ def target_range(subject: Subject, parameters: Mapping[str, Any], severity: Seve
     from scipy.special import bdtrc  # noqa: PLC0415 - not paid by those who only import the package
 
     n = subject.n
-    inside = int(((subject.y_pred >= lower) & (subject.y_pred <= upper)).sum())
-    outside, allowed = n - inside, float(parameters["max_share"])
+    outside, allowed = n - _inside(subject, lower, upper), float(parameters["max_share"])
     share = outside / n if n else float("nan")
     p = 1.0 if not outside else 0.0 if allowed <= 0 else float(bdtrc(outside - 1, n, allowed))
     if n and share > allowed and p < 0.05:  # noqa: PLR2004 - the usual level
@@ -183,6 +182,14 @@ def target_range(subject: Subject, parameters: Mapping[str, Any], severity: Seve
     return concluded(RANGE, severity, _RANGE_REASON, [finding], details=details)
 
 
+def _inside(subject: Subject, lower: float, upper: float) -> int:
+    """Predictions from `lower` to `upper`; their extremes often say it."""
+    answers = subject.answer_moments
+    if answers.n == subject.n and lower <= answers.minimum and answers.maximum <= upper:
+        return subject.n
+    return int(np.count_nonzero((subject.y_pred >= lower) & (subject.y_pred <= upper)))
+
+
 def _limits(subject: Subject, parameters: Mapping[str, Any]) -> tuple[float, float, str]:
     low, high = parameters["lower"], parameters["upper"]
     if low is not None or high is not None:
@@ -195,15 +202,10 @@ def _limits(subject: Subject, parameters: Mapping[str, Any]) -> tuple[float, flo
     if summary is not None:
         room = float(parameters["widen"]) * (summary.maximum - summary.minimum)
         return summary.minimum - room, summary.maximum + room, "the training target's range, widened"
-    if subject.y_true is not None:
-        known = subject.y_true[np.isfinite(subject.y_true)]
-        if len(known) and known.max() > known.min():
-            room = 0.5 * float(known.max() - known.min())
-            return (
-                float(known.min()) - room,
-                float(known.max()) + room,
-                "the target's own range, widened by half",
-            )
+    target = subject.target_moments
+    if target.n and target.maximum > target.minimum:
+        room = 0.5 * (target.maximum - target.minimum)
+        return target.minimum - room, target.maximum + room, "the target's own range, widened by half"
     return np.nan, np.nan, ""
 
 

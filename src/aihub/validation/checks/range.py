@@ -9,13 +9,14 @@ import numpy as np
 
 from aihub.types import ModelType, Outcome, Severity
 from aihub.validation.checks.base import Check, Subject
-from aihub.validation.profile import moments_of
+from aihub.validation.profile import finite_moments
 from aihub.validation.results import CheckResult, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aihub.types import FloatArray
+    from aihub.validation.profile import Moments
 
 _REASON = "predictions should lie where the targets lie"
 
@@ -32,10 +33,11 @@ def outlier_share(values: FloatArray, y_true: FloatArray, outlier_threshold: flo
     >>> outlier_share(np.array([1.0, 2.0, 9.0, np.nan]), np.array([1.0, 2.0, 3.0]), 3.0)
     50.0
     """
-    moments = moments_of(y_true)
-    if moments is None:
-        moments = moments_of(y_true[np.isfinite(y_true)])
-    if moments is None or not moments.n or not values.size:
+    return _beyond(values, finite_moments(y_true), outlier_threshold)
+
+
+def _beyond(values: FloatArray, moments: Moments, outlier_threshold: float) -> float:
+    if not moments.n or not values.size:
         return math.nan
     reach = outlier_threshold * math.sqrt(moments.m2 / moments.n)
     near = np.count_nonzero((values >= moments.mean - reach) & (values <= moments.mean + reach))
@@ -46,7 +48,13 @@ def range_result(
     y_true: FloatArray, y_pred: FloatArray, outlier_threshold: float, max_percent: float, severity: Severity
 ) -> CheckResult:
     """Hold the share of outlying predictions against `max_percent`; the guide asks for less than 5 %."""
-    observed = outlier_share(y_pred, y_true, outlier_threshold)
+    return _judged(y_pred, finite_moments(y_true), outlier_threshold, max_percent, severity)
+
+
+def _judged(
+    y_pred: FloatArray, target: Moments, outlier_threshold: float, max_percent: float, severity: Severity
+) -> CheckResult:
+    observed = _beyond(y_pred, target, outlier_threshold)
     is_finite = bool(np.isfinite(y_pred).all())
     passed = bool(observed < max_percent) and is_finite
     if passed:
@@ -92,9 +100,10 @@ def run_range(subject: Subject, parameters: Mapping[str, Any], severity: Severit
             reason="the data has no labels, so the range of the targets is not known",
         )
     threshold, limit = parameters["outlier_threshold"], parameters["max_percent"]
-    if severity is Severity.FAIL and outlier_share(subject.y_true, subject.y_true, threshold) >= limit:
+    target = subject.target_moments
+    if severity is Severity.FAIL and _beyond(subject.y_true, target, threshold) >= limit:
         severity = Severity(parameters["severity_if_target_varies"])
-    return range_result(subject.y_true, subject.y_pred, threshold, limit, severity)
+    return _judged(subject.y_pred, target, threshold, limit, severity)
 
 
 CHECKS: tuple[Check, ...] = (

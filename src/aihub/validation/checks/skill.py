@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from aihub.validation.checks.answers import (
 )
 from aihub.validation.checks.base import Check
 from aihub.validation.comparison import Verdict
+from aihub.validation.profile import finite_moments
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 SKILL = "skill"
 SEASONAL = "seasonal_skill"
 BIAS = "bias"
-_MOST_LABELS = 100_000  # rows from which the median is taken; more would change its fourth digit
+# Rows from which the median is taken. Its loss is flat there: that the median of so many is known to 1 % of a standard
+# deviation only changes the loss by less than 0.01 %.
+_MOST_LABELS = 20_000
 CALIBRATION = "calibration"
 _SKILL_REASON = "A model that is worse than one constant number must not be deployed."
 _SEASONAL_REASON = "Repeating last week costs nothing; a model has to beat it to be worth its keep."
@@ -54,14 +58,13 @@ def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severit
     if known is None:
         return skipped(SKILL, severity, "the rows have no target")
     y, prediction, usable = known
-    labels = y[sample_rows(subject.n, _MOST_LABELS, subject.seed)]
-    labels = labels[np.isfinite(labels)]
-    if len(labels) < 2 or labels.max() == labels.min():  # noqa: PLR2004 - one value is a constant
+    target = subject.target_moments
+    if target.n < 2 or target.maximum == target.minimum:  # noqa: PLR2004 - one value is a constant
         return inconclusive(
             SKILL,
-            milder(severity, Severity.WARN) if len(labels) else severity,
+            milder(severity, Severity.WARN) if target.n else severity,
             "skill",
-            f"skill: the target is constant in {len(labels)} rows, so that nothing can be better than a constant",
+            f"skill: the target is constant in {target.n} rows, so that nothing can be better than a constant",
             "validate on rows in which the target varies",
         )
     is_anomaly = subject.model_type is ModelType.ANOMALY
@@ -69,7 +72,9 @@ def run_skill(subject: Subject, parameters: Mapping[str, Any], severity: Severit
     if is_anomaly:
         reference = np.where(np.isfinite(y), 0.5 * (1 - float(parameters["anomaly_gain"])), np.nan)
     else:
-        reference = np.abs(y - float(np.median(labels)))
+        labels = y if target.n == subject.n else y[np.isfinite(y)]
+        reference = y - float(np.median(labels[sample_rows(target.n, _MOST_LABELS, subject.seed)]))
+        np.abs(reference, out=reference)
     found = comparison.compare_losses(
         reference,
         comparison.row_losses(y, prediction, kind),
@@ -130,7 +135,7 @@ def seasonal_skill(subject: Subject, parameters: Mapping[str, Any], severity: Se
     stamps = time_order(subject, slice(None))
     if subject.model_type is ModelType.ANOMALY:
         return skipped(SEASONAL, severity, "anomalies do not repeat by the calendar")
-    known = labelled(subject)
+    known = None if stamps is None else labelled(subject)
     if stamps is None or known is None:
         return skipped(SEASONAL, severity, "the rows have no timestamp, or no target")
     naive = skill.seasonal_naive(
@@ -174,7 +179,8 @@ def bias(subject: Subject, parameters: Mapping[str, Any], severity: Severity) ->
         usable = usable & ~np.isnat(stamps)
     rows = slice(None) if usable.all() else usable
     error = prediction[rows] - y[rows]
-    spread = float(y[rows].std()) if len(error) else float("nan")
+    target = subject.target_moments if len(error) == subject.n else finite_moments(y[rows])
+    spread = math.sqrt(target.m2 / target.n) if target.n else math.nan
     if len(error) < longrun.MIN_N or not spread > 0:
         return inconclusive(
             BIAS,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aihub.types import ModelType, Outcome, Severity
 from aihub.validation.checks.base import Check, Subject
 from aihub.validation.profile import moments_of
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aihub.types import FloatArray
+    from aihub.validation.profile import Moments
 
 _REASON = "predictions that vary far more than expected hint at a model that is not stable"
 
@@ -31,7 +30,10 @@ def coefficient_of_variation(values: FloatArray) -> float:
     >>> coefficient_of_variation(np.array([-90.0, -110.0]))
     0.1
     """
-    moments = moments_of(values)
+    return _variation(moments_of(values))
+
+
+def _variation(moments: Moments | None) -> float:
     if moments is None or not moments.n:
         return math.nan
     mean, deviation = abs(moments.mean), math.sqrt(moments.m2 / moments.n)
@@ -42,7 +44,10 @@ def coefficient_of_variation(values: FloatArray) -> float:
 
 def stability_result(predictions: FloatArray, cv_threshold: float, severity: Severity) -> CheckResult:
     """Hold the coefficient of variation against `cv_threshold`."""
-    observed = coefficient_of_variation(predictions)
+    return _judged(coefficient_of_variation(predictions), cv_threshold, severity)
+
+
+def _judged(observed: float, cv_threshold: float, severity: Severity) -> CheckResult:
     passed = bool(observed <= cv_threshold)
     if passed:
         message = ""
@@ -80,19 +85,14 @@ def run_stability(subject: Subject, parameters: Mapping[str, Any], severity: Sev
     There the figure says nothing about the model: a perfect photovoltaic forecast reaches 1.37.
     """
     threshold = parameters["cv_threshold"]
-    if subject.y_true is not None and severity is Severity.FAIL and _misleads(subject.y_true, threshold):
+    target, answers = subject.target_moments, subject.answer_moments
+    if target.n and severity is Severity.FAIL and _misleads(target, threshold):
         severity = Severity(parameters["severity_if_target_varies"])
-    return stability_result(subject.y_pred, threshold, severity)
+    return _judged(_variation(answers if answers.n == subject.n else None), threshold, severity)
 
 
-def _misleads(y_true: FloatArray, threshold: float) -> bool:
-    moments = moments_of(y_true)
-    if moments is None:
-        y_true = y_true[np.isfinite(y_true)]
-        moments = moments_of(y_true)
-    if moments is None or not moments.n:
-        return False
-    return moments.minimum < 0 < moments.maximum or not coefficient_of_variation(y_true) <= threshold
+def _misleads(target: Moments, threshold: float) -> bool:
+    return target.minimum < 0 < target.maximum or not _variation(target) <= threshold
 
 
 CHECKS: tuple[Check, ...] = (

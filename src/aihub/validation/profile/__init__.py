@@ -2,7 +2,7 @@
 
 from aihub.validation.profile.categories import CategorySummary
 from aihub.validation.profile.histogram import FloatHistogram, common_bins
-from aihub.validation.profile.numeric import Moments, NumericSummary, moments_of
+from aihub.validation.profile.numeric import Moments, NumericSummary, finite_moments, moments_of
 from aihub.validation.profile.table import Profile, ProfileSpec
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Profile",
     "ProfileSpec",
     "common_bins",
+    "finite_moments",
     "moments_of",
 ]

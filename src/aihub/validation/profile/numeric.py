@@ -217,6 +217,12 @@ def moments_of(values: FloatArray) -> Moments | None:
     return found if found is not None or not np.isfinite(values).all() else Moments.of(values)
 
 
+def finite_moments(values: FloatArray) -> Moments:
+    """Moments of the finite ones of float64 `values`."""
+    found = moments_of(values)
+    return found if found is not None else Moments.of(values[np.isfinite(values)])
+
+
 def _moments(batch: FloatArray) -> Moments | None:
     """Moments of values, batch by batch; None where a sum is not finite."""
     parts = []
