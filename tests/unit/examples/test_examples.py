@@ -8,6 +8,7 @@ import pytest
 
 from aihub.training.data import load, split
 from aihub.training.spec import load_spec
+from aihub.validation.settings import resolve
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FILES = {
@@ -65,6 +66,24 @@ def _prepare() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_specification_is_valid_to_the_last_threshold(path: Path) -> None:
+    spec = load_spec(path)
+    assert spec.name.replace("-", "_") == path.stem
+    assert spec.description
+    assert spec.training.target not in spec.training.features
+    settings = resolve(spec.training.model_type, spec=spec.validation)
+    is_watched = spec.training.labels is False
+    assert is_watched or settings.thresholds(), "a gate without any limit on performance"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [*FILES, *MADE])
+def test_the_named_files_are_among_the_shared_data(shared_data: Path, name: str) -> None:
+    place = FILES[name].split("::")[0] if name in FILES else MADE[name][1]
+    assert (shared_data / place).exists()
 
 
 def test_every_specification_has_its_file_and_is_in_the_table() -> None:
