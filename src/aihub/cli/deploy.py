@@ -10,11 +10,12 @@ import click
 
 from aihub.cli.console import print_json
 from aihub.hub import opened
+from aihub.registry.records import PRODUCTION
 
 if TYPE_CHECKING:
     from aihub.registry.records import Deployment
 
-_ENVIRONMENT = click.option("--environment", default="production", show_default=True, help="Where to.")
+_ENVIRONMENT = click.option("--environment", default=PRODUCTION, show_default=True, help="Where to.")
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the deployment.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
 
@@ -54,16 +55,6 @@ def rollback(name: str, version: str | None, environment: str, reason: str, *, a
 
 def _show(done: Deployment, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "version": done.version,
-                "semantic": str(done.semantic),
-                "environment": done.environment,
-                "action": str(done.action),
-                "actor": done.actor,
-                "reason": done.reason,
-                "started_at": done.started_at.isoformat(),
-            }
-        )
+        print_json(done.to_dict())
     else:
         click.echo(f"{done.model} {done.semantic} (version {done.version}) serves in {done.environment}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from aihub.cli.console import print_json, table
 from aihub.errors import NotFoundError
 from aihub.hub import opened
+from aihub.registry.records import PRODUCTION
 
 if TYPE_CHECKING:
-    from aihub.registry.records import Deployment, Version
+    from datetime import datetime
+
+    from aihub.registry.records import Deployment
     from aihub.registry.registry import Registry
 
 
@@ -57,65 +60,51 @@ def _list_models(registry: Registry, names: list[str], *, as_json: bool) -> None
 
 def _list_versions(registry: Registry, name: str, *, as_json: bool) -> None:
     champion = registry.champion(name)
-    rows = [_version(version, champion) for version in reversed(registry.versions(name))]
+    serving = champion.uid if champion else None
+    versions = registry.versions(name)[::-1]
     if as_json:
+        rows = [{**version.to_dict(), "is_champion": version.uid == serving} for version in versions]
         print_json({"model": name, "versions": rows})
         return
-    headings = ["version", "semantic", "status", "serves", "mae or f1", "commit", "made (UTC)", "by"]
     table(
-        headings,
+        ["version", "semantic", "status", "serves", "mae or f1", "commit", "made (UTC)", "by"],
         [
             [
-                row["number"],
-                row["semantic"],
-                row["status"],
-                "production" if row["is_champion"] else "",
-                row["metrics"].get("mae", row["metrics"].get("f1_score")),
-                (row["git_commit"] or "")[:10],
-                row["created_at"][:16].replace("T", " "),
-                row["created_by"],
+                version.number,
+                version.semantic,
+                version.status,
+                PRODUCTION if version.uid == serving else "",
+                version.metrics.get("mae", version.metrics.get("f1_score")),
+                (version.git_commit or "")[:10],
+                _minute(version.created_at),
+                version.created_by,
             ]
-            for row in rows
+            for version in versions
         ],
     )
 
 
-def _version(version: Version, champion: Version | None) -> dict[str, Any]:
-    return {
-        "number": version.number,
-        "semantic": str(version.semantic),
-        "status": str(version.status),
-        "is_champion": champion is not None and champion.uid == version.uid,
-        "digest": version.digest,
-        "size_bytes": version.size_bytes,
-        "kind": version.kind,
-        "metrics": dict(version.metrics),
-        "git_commit": version.git_commit,
-        "report_digest": version.report_digest,
-        "created_at": version.created_at.isoformat(),
-        "created_by": version.created_by,
-        "lineage": version.lineage.to_json(),
-    }
-
-
 def _list_deployments(history: list[Deployment], *, as_json: bool) -> None:
-    rows = [
-        {
-            "version": deployment.version,
-            "semantic": str(deployment.semantic),
-            "environment": deployment.environment,
-            "action": str(deployment.action),
-            "started_at": deployment.started_at.isoformat(),
-            "ended_at": deployment.ended_at.isoformat() if deployment.ended_at else None,
-            "actor": deployment.actor,
-            "reason": deployment.reason,
-        }
-        for deployment in history
-    ]
     if as_json:
-        print_json({"deployments": rows})
-    else:
-        table(
-            ["version", "semantic", "environment", "action", "from (UTC)", "to (UTC)", "who", "why"],
-            [list(row.values()) for row in rows],
-        )
+        print_json({"deployments": [deployment.to_dict() for deployment in history]})
+        return
+    table(
+        ["version", "semantic", "environment", "action", "from (UTC)", "to (UTC)", "who", "why"],
+        [
+            [
+                deployment.version,
+                deployment.semantic,
+                deployment.environment,
+                deployment.action,
+                _minute(deployment.started_at),
+                None if deployment.ended_at is None else _minute(deployment.ended_at),
+                deployment.actor,
+                deployment.reason,
+            ]
+            for deployment in history
+        ],
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -194,7 +194,7 @@ def _pack(candidate: _Candidate, registry: Registry) -> str:
     model, lineage = candidate.training.model, candidate.lineage
     # Who asked and when is the version's business: without them the same data, code and config give the same digest.
     origin = {
-        key: value for key, value in lineage.to_json().items() if key not in {"requested_by", "created_at"}
+        key: value for key, value in lineage.to_dict().items() if key not in {"requested_by", "created_at"}
     }
     manifest = Manifest(
         kind=model.kind, name=candidate.order.spec.name, lineage=origin, environment=dict(lineage.packages)
@@ -295,7 +295,7 @@ def _context(candidate: _Candidate, champion: Version | None) -> dict[str, Any]:
         },
         "data": {"file": order.data.name, **table.fingerprint.to_dict()},
         "champion": str(champion) if champion else None,
-        "lineage": candidate.lineage.to_json(),
+        "lineage": candidate.lineage.to_dict(),
         "notes": [note.to_dict() for note in table.notes] + list(training.notes),
         "backtest": None if training.backtest is None else training.backtest.to_dict(),
     }

@@ -49,7 +49,7 @@ class Manifest:
     name
         Name for people; a version's identity is its digest.
     lineage
-        `aihub.registry.lineage.Lineage.to_json`, or empty.
+        `aihub.registry.lineage.Lineage.to_dict`, or empty.
     environment
         Versions of the packages that wrote it.
     """

@@ -66,8 +66,8 @@ class Lineage:
         """What decides the semantic version."""
         return identity(self.config)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able form; `from_json` reads it back."""
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; `from_dict` reads it back."""
         return {
             **asdict(self),
             "config": dict(self.config),
@@ -77,8 +77,8 @@ class Lineage:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Lineage:
-        """Read what `to_json` wrote.
+    def from_dict(cls, document: Mapping[str, Any]) -> Lineage:
+        """Read what `to_dict` wrote.
 
         Raises
         ------

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+PRODUCTION = "production"
+"""Environment that is meant where none is named."""
+
+
 class Status(StrEnum):
     """What the gate said about a version."""
 
@@ -78,13 +82,32 @@ class Version:
             digest=row["digest"],
             size_bytes=row["size_bytes"],
             kind=row["kind"],
-            lineage=Lineage.from_json(row["lineage"]),
+            lineage=Lineage.from_dict(row["lineage"]),
             metrics=row["metrics"],
             notes=tuple(row["notes"]),
             report_digest=row["report_digest"],
             created_by=row["created_by"],
             created_at=row["created_at"],
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, for machines; `uid` is left out, it is for mirrors."""
+        return {
+            "model": self.model,
+            "version": self.number,
+            "semantic": str(self.semantic),
+            "git_commit": self.git_commit,
+            "status": self.status.value,
+            "digest": self.digest,
+            "size_bytes": self.size_bytes,
+            "kind": self.kind,
+            "metrics": dict(self.metrics),
+            "notes": list(self.notes),
+            "report_digest": self.report_digest,
+            "created_by": self.created_by,
+            "created_at": self.created_at.isoformat(),
+            "lineage": self.lineage.to_dict(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,3 +165,20 @@ class Deployment:
             ended_at=row["ended_at"],
             ended_by=None if row["ended_by"] is None else Action(row["ended_by"]),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, for machines; the uids are left out, they are for mirrors."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "semantic": str(self.semantic),
+            "digest": self.digest,
+            "environment": self.environment,
+            "sequence": self.sequence,
+            "action": self.action.value,
+            "actor": self.actor,
+            "reason": self.reason,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
+            "ended_by": None if self.ended_by is None else self.ended_by.value,
+        }

@@ -20,7 +20,7 @@ from aihub.registry.promotion import (
     check_target,
     previous_good,
 )
-from aihub.registry.records import Action, Deployment, Status, Version
+from aihub.registry.records import PRODUCTION, Action, Deployment, Status, Version
 from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following, resolve
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from aihub.registry.artifacts import ArtifactStore
 
-PRODUCTION = "production"
 VERSION_TOPIC = "mlflow.version"
 ALIAS_TOPIC = "mlflow.alias"
 
@@ -134,7 +133,7 @@ class Registry:
                     "digest": digest,
                     "size_bytes": artifact.size_bytes,
                     "kind": artifact.manifest.kind,
-                    "lineage": lineage.to_json(),
+                    "lineage": lineage.to_dict(),
                     "metrics": {name: float(value) for name, value in (metrics or {}).items()},
                     "notes": list(notes),
                     "report_id": report_id,
@@ -396,7 +395,7 @@ def _next_semantic(latest: Mapping[str, Any] | None, lineage: Lineage) -> Semant
     if latest is None:
         return following(None, None, lineage.identity)
     previous = SemanticVersion(latest["major"], latest["minor"], latest["patch"])
-    return following(previous, Lineage.from_json(latest["lineage"]).identity, lineage.identity)
+    return following(previous, Lineage.from_dict(latest["lineage"]).identity, lineage.identity)
 
 
 def _status(status: Status | str) -> Status:

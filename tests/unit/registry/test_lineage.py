@@ -43,15 +43,15 @@ def test_a_lineage_survives_json() -> None:
     lineage = collect(
         {"seed": 3, "algorithm": "lgbm"}, {"sha256": "x", "rows": 5}, requested_by="ci", now=NOW
     )
-    assert Lineage.from_json(lineage.to_json()) == lineage
+    assert Lineage.from_dict(lineage.to_dict()) == lineage
     assert lineage.seed == 3
     assert {"python", "numpy", "lightgbm"} <= set(lineage.packages)
 
 
 def test_a_config_that_does_not_fit_its_hash_is_refused() -> None:
-    document = collect({"seed": 3}, {}, requested_by="ci", now=NOW).to_json()
+    document = collect({"seed": 3}, {}, requested_by="ci", now=NOW).to_dict()
     with pytest.raises(InputError, match="config_hash"):
-        Lineage.from_json({**document, "config": {"seed": 4}})
+        Lineage.from_dict({**document, "config": {"seed": 4}})
 
 
 def test_a_lineage_needs_an_aware_time() -> None:
