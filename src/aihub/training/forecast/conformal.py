@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from aihub.types import FloatArray
 
 RECENT_DAYS = 28
@@ -23,8 +25,11 @@ _LIMITS = (0.5, 3.0)
 """An interval is stretched by recent errors to no less and no more than this."""
 GRID = np.round(np.concatenate([np.linspace(0.0, 0.98, 99), np.linspace(0.985, 0.999, 15)]), 4)
 """Levels at which a calibration is stored; between them it is interpolated."""
-MIN_WIDTH = 0.05
-"""Least width of a side, as a share of its median width: a width of nothing could not be scaled."""
+MIN_WIDTHS = (0.05, 0.25, 0.5, 1.0)
+"""Least widths of a side to choose from, as shares of its median width: a width of nothing could not be scaled."""
+_BETTER = 0.98
+"""A larger least width must lower the interval score at least to this share: the models' own widths are trusted first."""
+_SCORED_LEVEL = 0.9
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Calibration:
         )
 
     def excess(self, residual: FloatArray, band: Band, level: float) -> FloatArray:
-        """How far each residual lies out, as a share of the interval's own side at `level`: 1 is on the bound.
+        """How far each residual lies out, as a share of the interval's own side at `level`: 1 is on the bound; NaN if certain.
 
         Parameters
         ----------
@@ -74,7 +79,8 @@ class Calibration:
             Level of the interval.
         """
         lower, upper = self.interval(np.zeros_like(residual), band, level)
-        return np.maximum(residual / np.maximum(upper, 1e-12), residual / np.minimum(lower, -1e-12))
+        out = np.maximum(residual / np.maximum(upper, 1e-12), residual / np.minimum(lower, -1e-12))
+        return np.where(is_certain(band, self.floor_below, self.floor_above), np.nan, out)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -110,7 +116,13 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
     -------
     Calibration
         At level ``a`` a share ``(1 - a) / 2`` of the residuals lies below and as many above, with the finite-sample
-        correction ``(n + 1) / n`` of split conformal prediction.
+        correction ``(n + 1) / n`` of split conformal prediction. Rows of which the models are certain (see `is_certain`)
+        are left out: the nights of a solar plant say nothing about its days, and would let them be narrow.
+
+    Notes
+    -----
+    Where a side is falsely narrow in a few rows, the stretch that covers those makes all others far too wide. The least
+    width of a side is therefore the one of `MIN_WIDTHS` with the best interval score on the same rows.
 
     Examples
     --------
@@ -125,16 +137,37 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
     ----------
     Romano, Y., Patterson, E., Candès, E. (2019): Conformalized quantile regression. NeurIPS 32.
     Sesia, M., Candès, E. (2020): A comparison of some conformal quantile regression methods. Stat 9(1), e261.
+    Gneiting, T., Raftery, A. (2007): Strictly proper scoring rules, prediction, and estimation. JASA 102 (interval score).
     """
     known = np.isfinite(residual)
     residual, below, above = residual[known], band.below[known], band.above[known]
-    floor_below, floor_above = _floor(below), _floor(above)
+    best = _calibrated(residual, Band(below, above), MIN_WIDTHS[0])
+    least = _interval_score(best, residual, Band(below, above))
+    for share in MIN_WIDTHS[1:] if len(residual) else ():
+        tried = _calibrated(residual, Band(below, above), share)
+        score = _interval_score(tried, residual, Band(below, above))
+        if score < _BETTER * least:
+            best, least = tried, score
+    return best
+
+
+def _calibrated(residual: FloatArray, band: Band, share: float) -> Calibration:
+    floor_below, floor_above = _floor(band.below, share), _floor(band.above, share)
     return Calibration(
-        _stretch(-residual / np.maximum(below, floor_below)),
-        _stretch(residual / np.maximum(above, floor_above)),
+        _stretch(-residual / np.maximum(band.below, floor_below)),
+        _stretch(residual / np.maximum(band.above, floor_above)),
         floor_below,
         floor_above,
     )
+
+
+def _interval_score(calibration: Calibration, residual: FloatArray, band: Band) -> float:
+    """Mean width, and what lies outside at ``2 / (1 - level)`` times its distance."""
+    if not len(residual):
+        return 0.0
+    lower, upper = calibration.interval(np.zeros_like(residual), band, _SCORED_LEVEL)
+    outside = np.maximum(lower - residual, 0.0) + np.maximum(residual - upper, 0.0)
+    return float(np.mean(upper - lower + 2 / (1 - _SCORED_LEVEL) * outside))
 
 
 def recent_stretch(excess: FloatArray, level: float, days: float) -> float:
@@ -165,8 +198,8 @@ def recent_stretch(excess: FloatArray, level: float, days: float) -> float:
     return float(wanted ** (days / (days + _TRUST_DAYS)))
 
 
-def _floor(width: FloatArray) -> float:
-    return max(MIN_WIDTH * float(np.median(width)), 1e-12) if len(width) else 1e-12
+def _floor(width: FloatArray, share: float) -> float:
+    return max(share * float(np.median(width)), 1e-12) if len(width) else 1e-12
 
 
 def _stretch(score: FloatArray) -> FloatArray:

@@ -62,3 +62,24 @@ def test_excess_is_one_on_either_bound() -> None:
     assert calibration.excess(low, one, 0.9)[0] == pytest.approx(1.0)
     assert calibration.excess(high, one, 0.9)[0] == pytest.approx(1.0)
     assert calibration.excess(np.zeros(1), one, 0.9)[0] == 0.0
+
+
+def test_rows_that_claim_no_width_do_not_widen_all_others() -> None:
+    """A fifth of the rows are falsely sure of themselves; covering those by one stretch would be paid for everywhere."""
+    rng = np.random.default_rng(4)
+    residual = rng.normal(size=2000)
+    width = np.where(rng.random(2000) < 0.2, 1e-3, 1.0)
+    band = Band(width, width)
+    low, high = calibrate(residual, band).interval(np.zeros(2000), band, 0.9)
+    assert np.mean(high - low) < 5
+    assert 0.88 < np.mean((residual >= low) & (residual <= high)) < 0.93
+
+
+def test_widths_that_are_right_are_kept() -> None:
+    rng = np.random.default_rng(5)
+    width = rng.uniform(0.2, 3, 4000)
+    residual = width * rng.normal(size=4000)
+    low, high = calibrate(residual, Band(width, width)).interval(
+        np.zeros(2), Band(*2 * [np.array([0.5, 3.0])]), 0.9
+    )
+    assert (high - low)[1] / (high - low)[0] > 5
