@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v1 as nw
@@ -27,11 +28,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def __init__(self, names: Sequence[str], column: Callable[[str], Any]) -> None:
         self._names = dict.fromkeys(names)
         self._column = column
+        self._held: dict[str, Any] = {}  # wrappers of the library's own columns, which cost no memory
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._names:
             raise KeyError(name)
-        return array(self._column(name), name)
+        return array(self.native(name), name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -44,14 +46,21 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def native(self, name: str) -> Any:
         """Return the column as its own library holds it."""
-        return self._column(name)
+        if name not in self._held:
+            self._held[name] = _series(self._column(name))
+        return self._held[name]
 
     def is_numeric(self, name: str) -> bool:
         """Whether the column holds numbers or booleans; costs nothing where the library knows the type."""
-        series = nw.from_native(self._column(name), series_only=True, pass_through=True)
+        series = self.native(name)
         if isinstance(series, nw.Series) and series.dtype != nw.Object:
             return bool(series.dtype.is_numeric() or series.dtype == nw.Boolean)
         return bool(array(series, name).dtype == np.float64)
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the columns that hold numbers or booleans."""
+        return tuple(name for name in self if self.is_numeric(name))
 
 
 def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, NDArray[Any]]:
@@ -91,7 +100,7 @@ def columns(table: Any, *, only: Sequence[str] | None = None) -> Mapping[str, ND
 def numeric_names(features: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the columns that hold numbers, without converting the others."""
     if isinstance(features, Columns):
-        return tuple(name for name in features if features.is_numeric(name))
+        return features.numeric
     return tuple(name for name, values in features.items() if array(values, name).dtype == np.float64)
 
 
@@ -105,11 +114,7 @@ def codes(values: Any, name: str = "values") -> tuple[NDArray[np.int64], list[st
     >>> [part if isinstance(part, list) else part.tolist() for part in codes(["b", "a", None, "b"])]
     [[0, 1, -1, 0], ['b', 'a']]
     """
-    series = (
-        nw.from_native(values, series_only=True, pass_through=True)
-        if not isinstance(values, nw.Series)
-        else values
-    )
+    series = _series(values)
     if isinstance(series, nw.Series) and _is_text(series.dtype):
         return _series_codes(series)
     index: dict[str, int] = {}
@@ -197,14 +202,27 @@ def take(features: Mapping[str, Any], name: str, rows: Any) -> NDArray[Any]:
     rows
         Row numbers, shape (m,), or a slice.
     """
+    series = _text_at(features, name, rows)
+    found: NDArray[Any] = array(features[name], name)[rows] if series is None else array(series, name)
+    return found
+
+
+def take_codes(
+    features: Mapping[str, Any], name: str, rows: Any
+) -> tuple[NDArray[np.int64], list[str]] | None:
+    """Categories of some rows of a column of text, as `codes` numbers them; None where its library knows of no text."""
+    series = _text_at(features, name, rows)
+    return None if series is None else _series_codes(series)
+
+
+def _text_at(features: Mapping[str, Any], name: str, rows: Any) -> nw.Series[Any] | None:
     if not isinstance(features, Columns):
-        found: NDArray[Any] = array(features[name], name)[rows]
-        return found
-    native = features.native(name)
-    series = nw.from_native(native, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series) and _is_text(series.dtype):
-        return array(series[rows if isinstance(rows, slice) else rows.tolist()], name)
-    return np.asarray(features[name][rows])
+        return None
+    series = features.native(name)
+    if not isinstance(series, nw.Series) or not _is_text(series.dtype):
+        return None
+    picked: nw.Series[Any] = series[rows]
+    return picked
 
 
 def _is_text(dtype: Any) -> bool:
@@ -282,10 +300,16 @@ def _frame(table: Any) -> Any:
     return frame
 
 
+def _series(values: Any) -> Any:
+    """Wrap a column of a library that narwhals knows; everything else stays as it is."""
+    if isinstance(values, nw.Series):
+        return values
+    return nw.from_native(values, series_only=True, pass_through=True)
+
+
 def array(values: Any, name: str = "values") -> NDArray[Any]:
     """One column as numpy: float64, ``datetime64[us]`` or object; see `columns`."""
-    if not isinstance(values, nw.Series):
-        values = nw.from_native(values, series_only=True, pass_through=True)
+    values = _series(values)
     if isinstance(values, nw.Series):
         dtype = values.dtype
         if dtype.is_numeric() or dtype == nw.Boolean:
@@ -331,8 +355,7 @@ def timestamps_utc(values: Any, name: str = "timestamp") -> NDArray[np.datetime6
     DataError
         Not time stamps.
     """
-    if not isinstance(values, nw.Series):
-        values = nw.from_native(values, series_only=True, pass_through=True)
+    values = _series(values)
     if isinstance(values, nw.Series):
         if isinstance(values.dtype, nw.Datetime):
             if values.dtype.time_zone is not None:

@@ -123,20 +123,24 @@ def explained_share(x: FloatArray, y: FloatArray, bins: int = 50) -> float:
     (True, True)
     """
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
+    if not known.all():
+        x, y = x[known], y[known]
     n = len(y)
-    total = float(((y - y.mean()) ** 2).sum()) if n else 0.0
+    centred = y - y.mean() if n else y
+    total = float(np.dot(centred, centred))
     if n < MIN_ROWS or not 0 < total < np.inf:
         return float("nan")
-    bins = min(bins, n // 10)
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)[1:-1]))
-    codes = np.searchsorted(edges, x, side="right")
-    counts = np.bincount(codes)
-    used = counts > 0
-    means = np.bincount(codes, weights=y)[used] / counts[used]
-    between = float((counts[used] * (means - y.mean()) ** 2).sum())
-    k = int(used.sum())
-    return 1 - (1 - between / total) * (n - 1) / max(n - k, 1)
+    order = np.argsort(x)
+    x = x[order]
+    # the bins' edges are quantiles, between neighbours of the sorted values
+    position = np.linspace(0, 1, min(bins, n // 10) + 1)[1:-1] * (n - 1)
+    below = position.astype(np.intp)
+    edges = x[below] + (position - below) * (x[below + 1] - x[below])
+    starts = np.unique(np.concatenate(([0], np.searchsorted(x, edges))))
+    counts = np.diff(np.append(starts, n))
+    sums = np.add.reduceat(centred[order], starts)
+    between = float(np.dot(sums, sums / counts))
+    return 1 - (1 - between / total) * (n - 1) / max(n - len(starts), 1)
 
 
 def row_hashes(columns: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> NDArray[np.uint64]:

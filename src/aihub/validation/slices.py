@@ -126,12 +126,24 @@ def category_axis(name: str, values: NDArray[Any], most: int = 20) -> Axis:
         dtype=np.intp,
         count=len(values),
     )
-    counts = np.bincount(codes, minlength=max(len(numbers), 1))
-    kept = np.argsort(-counts, kind="stable")[:most] if numbers else np.empty(0, dtype=np.intp)
+    return coded_axis(name, codes, list(numbers), most)
+
+
+def coded_axis(name: str, codes: NDArray[np.intp], names: Sequence[str], most: int = 20) -> Axis:
+    """Cut by categories that are numbered already, as `aihub.validation.frames.codes` does; -1 is the category None."""
+    shifted = codes + 1
+    counts = np.bincount(shifted, minlength=len(names) + 1)
+    first = np.empty(
+        len(counts), dtype=np.intp
+    )  # row of each category, which decides between equally frequent ones
+    first[shifted[::-1]] = np.arange(len(codes))[::-1]
+    used = np.flatnonzero(counts)
+    kept = used[np.lexsort((first[used], -counts[used]))][:most]
     renumbered = np.full(len(counts), -1, dtype=np.intp)
     renumbered[kept] = np.arange(len(kept))
-    names = list(numbers)
-    return Axis(name, renumbered[codes], tuple(names[i] for i in kept))
+    return Axis(
+        name, renumbered[shifted], tuple(str(None) if i == 0 else names[i - 1] for i in kept.tolist())
+    )
 
 
 def level_axis(name: str, values: FloatArray, parts: int = 5) -> Axis:
@@ -199,9 +211,10 @@ def weak_slices(
     """
     found: list[SliceResult] = []
     groups = int(clusters.max()) + 1 if len(clusters) else 0
+    ascending = np.argsort(target)
     for axis in axes:
         if len(axis.labels):
-            against = _own_median_loss(axis, target) if reference is None else reference
+            against = _own_median_loss(axis, target, ascending) if reference is None else reference
             found += _one_axis(axis, loss, against, clusters, groups, factor=factor, min_n=min_n)
     adjusted = benjamini_hochberg([s.p_value for s in found])
     return [
@@ -210,16 +223,21 @@ def weak_slices(
     ]
 
 
-def _own_median_loss(axis: Axis, target: FloatArray) -> FloatArray:
-    """Absolute distance of each row from the median of its slice, 0 for rows in none."""
-    distance = np.zeros(len(target))
-    order = np.argsort(axis.codes, kind="stable")
-    bounds = np.searchsorted(axis.codes[order], np.arange(len(axis.labels) + 1))
-    for start, end in pairwise(bounds.tolist()):
-        rows = order[start:end]
-        if len(rows):
-            distance[rows] = np.abs(target[rows] - np.median(target[rows]))
-    return distance
+def _own_median_loss(axis: Axis, target: FloatArray, ascending: NDArray[np.intp]) -> FloatArray:
+    """Absolute distance of each row from the median of its slice, 0 for rows in none; `ascending` sorts the target."""
+    if not len(target):
+        return target
+    # numpy sorts numbers of 16 bits by their digits, ten times as fast
+    codes = axis.codes.astype(np.int16) if len(axis.labels) < 1 << 15 else axis.codes
+    grouped = ascending[np.argsort(codes[ascending], kind="stable")]
+    bounds = np.searchsorted(codes[grouped], np.arange(len(axis.labels) + 1, dtype=codes.dtype))
+    counts = np.diff(bounds)
+    low, high = (
+        target[grouped[np.minimum(bounds[:-1] + middle, len(target) - 1)]]
+        for middle in ((counts - 1) // 2, counts // 2)
+    )
+    median = (low + high) / 2
+    return np.where(axis.codes >= 0, np.abs(target - median[axis.codes]), 0.0)
 
 
 def _one_axis(

@@ -20,7 +20,7 @@ from aihub.validation.checks.answers import (
 )
 from aihub.validation.checks.base import Check
 from aihub.validation.comparison import row_losses
-from aihub.validation.frames import numeric_names, take
+from aihub.validation.frames import numeric_names, take, take_codes
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
 
@@ -64,8 +64,7 @@ def slice_performance(subject: Subject, parameters: Mapping[str, Any], severity:
     if stamps is not None:
         usable = usable & ~np.isnat(stamps)
     rows = np.flatnonzero(usable)
-    picked = sample_rows(len(rows), int(parameters["max_rows"]), subject.seed)
-    rows = rows[picked]
+    rows = rows[sample_rows(len(rows), int(parameters["max_rows"]), subject.seed)]
     if len(rows) < int(parameters["min_rows"]):
         return inconclusive(
             NAME,
@@ -108,6 +107,10 @@ def _axes(
     numbers = set(numeric_names(subject.features))
     texts = [name for name in subject.features if name not in numbers]
     for name in texts[:_MOST_CATEGORIES]:
+        coded = take_codes(subject.features, name, rows)
+        if coded is not None:
+            axes.append(slices.coded_axis(name, *coded))
+            continue
         values = take(subject.features, name, rows)
         if len(values) == len(rows) and values.dtype.kind in "OUSTb":
             axes.append(slices.category_axis(name, values))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aihub.types import FloatArray
 
-_CHUNK = 32_768
+_CHUNK = 131_072
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,15 @@ class RegressionSums:
         with np.errstate(over="ignore", invalid="ignore"):
             difference = p - y
             absolute, size = np.abs(difference), np.abs(y)
-            both = np.abs(p) + size
-            zeros = int(y.size - np.count_nonzero(y))
-            percentage = absolute / size if not zeros else absolute[size > 0] / size[size > 0]
-            symmetric = np.divide(absolute, both, out=np.zeros_like(both), where=both > 0)
+            both = np.abs(p)
+            both += size
+            zeros = int(y.size - np.count_nonzero(size))
+            if zeros:  # rows without a percentage are rare, and leaving them out is slow
+                symmetric = absolute[both > 0] / both[both > 0]
+                percentage = absolute[size > 0] / size[size > 0]
+            else:
+                symmetric = np.divide(absolute, both, out=both)
+                percentage = absolute / size
             return cls(
                 n=y.size,
                 excluded=excluded,

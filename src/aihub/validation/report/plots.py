@@ -215,7 +215,7 @@ def scatter(x: ArrayLike, y: ArrayLike, *, diagonal: bool = False, **labels: str
     """Return points; of more than `MAX_SCATTER` every k-th in the order of x is kept."""
     across, up = _floats(x), _floats(y)
     keep = np.flatnonzero(np.isfinite(across) & np.isfinite(up))
-    keep = keep[np.argsort(across[keep], kind="stable")]
+    keep = keep[_ascending(across[keep])]
     if keep.size > MAX_SCATTER:
         keep = keep[np.linspace(0, keep.size - 1, MAX_SCATTER).astype(np.intp)]
     return {
@@ -225,6 +225,13 @@ def scatter(x: ArrayLike, y: ArrayLike, *, diagonal: bool = False, **labels: str
         "diagonal": diagonal,
         **labels,
     }
+
+
+def _ascending(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Sort stably; the fast way is not, which only shows where two values are equal."""
+    order = np.argsort(values)
+    ordered = values[order]
+    return np.argsort(values, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def _floats(values: ArrayLike) -> NDArray[np.float64]:
