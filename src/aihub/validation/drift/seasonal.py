@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 HARMONICS = 3
 """Of the annual curve: bends down to about two months."""
-_RIDGE = 1e-3
-"""Share of the rows added to the diagonal: keeps a covariate that never moves at no effect."""
+_RIDGE = 1e-5
+"""Share of each term's own weighted square added to the diagonal: terms that repeat each other share their effect."""
+_FLOOR = 1e-9
+"""Share of the rows added as well: keeps a covariate that never moves at no effect."""
 _CLIP = 4.0
 """Robust standard deviations beyond which a residual is clipped before the second fit."""
 _MAD_TO_SD = 1.4826
+_KNOTS = np.linspace(0.1, 0.9, 6)
+"""Quantiles at which the effect of a covariate may bend: near any temperature at which heating or cooling begins."""
 _LOWEST, _HIGHEST = -1.5, 2.5
 """Covariates count within this many spreads (10 % to 90 % quantile) of the lowest knot; beyond, nothing was learnt."""
 _MONDAY_S = 4 * DAY_S
@@ -86,6 +90,7 @@ def fit_season(
     covariates: FloatArray | None = None,
     cell_s: float = 3600.0,
     knots: FloatArray | None = None,
+    spread: FloatArray | None = None,
 ) -> SeasonalModel:
     """Fit the season by ridge regression within cells, three times: the later times with clipped residuals.
 
@@ -101,6 +106,8 @@ def fit_season(
         Width of a time-of-week cell.
     knots
         Knots of the covariates; default their quantiles.
+    spread
+        Relative standard deviation of each row's noise, shape (n,), above 0; default the same for all.
 
     Returns
     -------
@@ -115,34 +122,41 @@ def fit_season(
     usable = np.isfinite(values) & np.isfinite(utc_s)
     if covariates is not None:
         usable &= np.isfinite(covariates).all(axis=1)
+    if spread is not None:
+        usable &= np.isfinite(spread)
     if not usable.any():
         raise ValueError(
             "no row has a value, a time stamp and every covariate; look at the table's missing values"
         )
     utc_s, local_s, y = utc_s[usable], local_s[usable], np.asarray(values[usable], dtype=np.float64)
     covariates = None if covariates is None else covariates[usable]
+    noise = np.ones(len(y)) if spread is None else spread[usable]
+    weight = 1 / noise**2
+    weight *= len(y) / weight.sum()
     if knots is None:
         knots = _knots(covariates)
     has_year = bool(np.ptp(utc_s) >= 0.9 * YEAR_S)
     smooth = _smooth(utc_s, local_s, covariates, knots, has_year=has_year)
     cell = _cells(local_s, cell_s, cells)
-    count = np.bincount(cell, minlength=cells).astype(np.float64)
-    offset = _cell_means(cell, smooth, count)
+    count = np.bincount(cell, weights=weight, minlength=cells).astype(np.float64)
+    offset = _cell_means(cell, smooth, count, weight)
     inner = smooth - offset[cell]
-    gram = inner.T @ inner + _RIDGE * len(y) * np.eye(inner.shape[1])
+    weighted = inner * weight[:, None]
+    gram = weighted.T @ inner
+    gram += np.diag(_RIDGE * np.diag(gram) + _FLOOR * len(y))
     level: FloatArray = np.zeros(cells)
     slope: FloatArray = np.zeros(inner.shape[1])
     y = _without_faults(y)
     for _ in range(3):
-        level = _cell_means(cell, y[:, None], count)[:, 0]
+        level = _cell_means(cell, y[:, None], count, weight)[:, 0]
         if slope.size:
-            slope = np.asarray(np.linalg.solve(gram, inner.T @ (y - level[cell])), dtype=np.float64)
+            slope = np.asarray(np.linalg.solve(gram, weighted.T @ (y - level[cell])), dtype=np.float64)
         fitted = np.asarray(level[cell] + inner @ slope, dtype=np.float64)
-        residual = y - fitted
+        residual = (y - fitted) / noise
         centre = float(np.median(residual))
         limit = _CLIP * _MAD_TO_SD * float(np.median(np.abs(residual - centre)))
         if limit > 0:
-            y = fitted + np.clip(residual, centre - limit, centre + limit)
+            y = fitted + noise * np.clip(residual, centre - limit, centre + limit)
     return SeasonalModel(cell_s, np.where(count > 0, level, np.nan), offset, slope, has_year, knots)
 
 
@@ -159,19 +173,21 @@ def _cells(local_s: FloatArray, cell_s: float, cells: int) -> NDArray[np.intp]:
     return np.asarray(np.floor((local_s - _MONDAY_S) / cell_s) % cells, dtype=np.intp)
 
 
-def _cell_means(cell: NDArray[np.intp], columns: FloatArray, count: FloatArray) -> FloatArray:
+def _cell_means(
+    cell: NDArray[np.intp], columns: FloatArray, count: FloatArray, weight: FloatArray
+) -> FloatArray:
     sums = (
-        np.stack([np.bincount(cell, weights=c, minlength=count.size) for c in columns.T], axis=1)
+        np.stack([np.bincount(cell, weights=c * weight, minlength=count.size) for c in columns.T], axis=1)
         if columns.size
         else np.zeros((count.size, columns.shape[1]))
     )
-    return np.asarray(sums / np.maximum(count, 1.0)[:, None], dtype=np.float64)
+    return np.asarray(sums / np.where(count > 0, count, 1.0)[:, None], dtype=np.float64)
 
 
 def _knots(covariates: FloatArray | None) -> FloatArray:
     if covariates is None:
-        return np.empty((0, 4))
-    return np.asarray(np.quantile(covariates, [0.1, 0.35, 0.65, 0.9], axis=0).T, dtype=np.float64)
+        return np.empty((0, _KNOTS.size))
+    return np.asarray(np.quantile(covariates, _KNOTS, axis=0).T, dtype=np.float64)
 
 
 def _smooth(
@@ -198,7 +214,8 @@ def _weather(values: FloatArray, knots: FloatArray, bends: Sequence[FloatArray])
     spread = max(float(knots[-1] - knots[0]), 1e-12)
     x = np.clip((values - knots[0]) / spread, _LOWEST, _HIGHEST)
     hinges = [x, *(np.maximum(0.0, x - (k - knots[0]) / spread) for k in knots)]
-    return [*hinges, *(hinges[0] * bend for bend in bends), *(hinges[3] * bend for bend in bends)]
+    middle = hinges[1 + len(knots) // 2]
+    return [*hinges, *(hinges[0] * bend for bend in bends), *(middle * bend for bend in bends)]
 
 
 def is_plausible(covariates: FloatArray, knots: FloatArray) -> NDArray[np.bool_]:

@@ -11,8 +11,10 @@ import numpy as np
 from aihub.types import Drift
 from aihub.validation.drift.blocks import MIN_BLOCKS, circular_block_bootstrap, conformal_p, tail_p, windows
 from aihub.validation.drift.clock import DAY_S, WEEK_S, YEAR_S, local_seconds, median_step, utc_seconds
+from aihub.validation.drift.held_out import long_run_variance, look_means, out_of_sample, robust_sd
 from aihub.validation.drift.normal import normal_quantile
 from aihub.validation.drift.seasonal import SeasonalModel, cell_width, fit_season, is_plausible
+from aihub.validation.drift.spread import LocalSpread
 from aihub.validation.drift.verdict import DriftResult, undecided
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ LOOK_S = 6 * 3600
 """Residuals are kept as means over six hours: the interval at which a deployment is looked at."""
 _CLIP_SD = 4.0
 """A residual counts as at most this many standard deviations: one broken row is a fault, not a drift."""
-_ROBUST_SD = 5.0
 _MIN_SPREAD = 0.25
 """Log ratio of the spreads that counts as nothing: a season fitted on more years leaves a little less."""
 _LEVEL_SHARE = 0.9
@@ -64,7 +65,9 @@ class SeriesReference:
     season
         Fitted on the whole reference.
     scale
-        Standard deviation of the out-of-sample residuals, in the column's unit.
+        Standard deviation of the out-of-sample residuals, in the column's unit, where `spread` is 1.
+    spread
+        How the residuals' standard deviation depends on the expected value.
     step_s, look_s
         Seconds between rows, and between two kept residual means.
     level, square
@@ -89,6 +92,7 @@ class SeriesReference:
     covariates: tuple[str, ...] = ()
     constant: float | None = None
     years: float = field(default=0.0)
+    spread: LocalSpread = field(default_factory=LocalSpread.flat)
 
     @classmethod
     def fit(
@@ -132,11 +136,19 @@ class SeriesReference:
         step = step if math.isfinite(step) else 3600.0
         cell = cell_width(step)
         season = fit_season(utc, local, y, covariates=x, cell_s=cell)
-        residual = _out_of_sample(utc, local, y, x, season)
+        residual = out_of_sample(utc, local, y, x, season)
+        noise = LocalSpread.of(y - residual, residual)
+        if noise.matters:
+            # Once more with weights: or the noise of the winter would set the error of the summer's level.
+            relative = noise.at(season.predict(utc, local, x))
+            season = fit_season(utc, local, y, covariates=x, cell_s=cell, spread=relative)
+            residual = out_of_sample(utc, local, y, x, season, spread=relative)
+            noise = LocalSpread.of(y - residual, residual)
+        residual = residual / noise.at(y - residual)
         finite = np.isfinite(residual)
         used = y[np.isfinite(y)]
         constant = float(used[0]) if used.size and used.min() == used.max() else None
-        spread = _robust_sd(residual[finite])
+        spread = robust_sd(residual[finite])
         look = max(LOOK_S, step)
         first = math.floor(utc[0] / look)
         clipped = np.clip(residual / spread, -_CLIP_SD, _CLIP_SD) if spread > 0 else np.zeros_like(residual)
@@ -150,13 +162,14 @@ class SeriesReference:
             look_s=look,
             level=level,
             square=square,
-            fit_variance=_long_run_variance(level, round(4 * WEEK_S / look))
+            fit_variance=long_run_variance(level, round(4 * WEEK_S / look))
             / max(1, np.isfinite(level).sum()),
             rows=int(used.size),
             time_zone=time_zone,
             covariates=names,
             constant=constant,
             years=span,
+            spread=noise,
         )
 
     def residuals(
@@ -174,6 +187,15 @@ class SeriesReference:
         KeyError
             A covariate of the reference is missing.
         """
+        return self._split(timestamps, np.asarray(values, dtype=np.float64), covariates)[0]
+
+    def _split(
+        self,
+        timestamps: NDArray[np.datetime64],
+        values: FloatArray,
+        covariates: Mapping[str, FloatArray] | None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Residuals, and the standard deviation by which each was divided."""
         utc = utc_seconds(timestamps)
         local = local_seconds(utc, self.time_zone)
         x = None
@@ -185,10 +207,10 @@ class SeriesReference:
             known &= is_plausible(x, self.season.knots)
         expected = np.full(utc.shape, np.nan)
         expected[known] = self.season.predict(utc[known], local[known], None if x is None else x[known])
+        unit = self.scale * self.spread.at(expected)
         if not self.scale > 0:
-            return np.full(utc.shape, np.nan)
-        standardised = (np.asarray(values, dtype=np.float64) - expected) / self.scale
-        return np.asarray(np.clip(standardised, -_CLIP_SD, _CLIP_SD), dtype=np.float64)
+            return np.full(utc.shape, np.nan), unit
+        return np.clip((values - expected) / unit, -_CLIP_SD, _CLIP_SD), unit
 
     def test(
         self,
@@ -238,16 +260,23 @@ class SeriesReference:
             return self._undecided(0, "no usable value in the window")
         if self.constant is not None:
             return self._against_constant(finite)
-        residual = self.residuals(timestamps, y, covariates)
+        residual, unit = self._split(timestamps, y, covariates)
         utc = utc_seconds(timestamps)
         seen = np.isfinite(residual)
         if not seen.any():
             return self._undecided(0, "no residual could be computed; a covariate is missing throughout")
         looks = max(1, round((utc[seen].max() - utc[seen].min() + self.step_s) / self.look_s))
-        return self._judge(residual[seen], looks, settings, np.random.default_rng(seed))
+        typical = float(unit[seen].mean())
+        return self._judge(residual[seen], looks, settings, np.random.default_rng(seed), unit=typical)
 
     def _judge(
-        self, residual: FloatArray, looks: int, settings: SeriesSettings, rng: np.random.Generator
+        self,
+        residual: FloatArray,
+        looks: int,
+        settings: SeriesSettings,
+        rng: np.random.Generator,
+        *,
+        unit: float,
     ) -> DriftResult:
         levels, spreads, is_ranked = self._scores(looks, rng)
         if levels.size < 5:  # noqa: PLR2004 - no idea of how such windows vary
@@ -290,10 +319,10 @@ class SeriesReference:
                 "p_level": p_level,
                 "p_spread": p_spread,
                 "spread_ratio": math.exp(spread),
-                "level_shift": level * self.scale,
+                "level_shift": level * unit,
                 "windows": float(levels.size),
             },
-            note=f"{what}: {level * self.scale:+.4g} against the season, {level:+.2f} residual sd",
+            note=f"{what}: {level * unit:+.4g} against the season, {level:+.2f} residual sd",
         )
 
     def _scores(self, looks: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, bool]:
@@ -359,67 +388,3 @@ class SeriesReference:
         from aihub.validation.drift.storage import reference_from_dict  # noqa: PLC0415 - as above
 
         return reference_from_dict(form)
-
-
-def look_means(
-    utc_s: FloatArray, residual: FloatArray, look_s: float, first: int
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and mean square of the finite residuals per look since look number `first`, shape (looks,); NaN if none."""
-    seen = np.isfinite(residual) & np.isfinite(utc_s)
-    if not seen.any():
-        return np.empty(0), np.empty(0)
-    at = (np.floor(utc_s[seen] / look_s) - first).astype(np.intp)
-    count = np.bincount(at).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        level = np.bincount(at, weights=residual[seen]) / count
-        square = np.bincount(at, weights=residual[seen] ** 2) / count
-    return level, square
-
-
-def _out_of_sample(
-    utc: FloatArray, local: FloatArray, y: FloatArray, x: FloatArray | None, season: SeasonalModel
-) -> FloatArray:
-    """Residuals of each year from a season fitted on the others; below two years, of each eighth from the rest."""
-    span = float(np.nanmax(utc) - np.nanmin(utc))
-    folds = max(2, round(span / YEAR_S)) if span >= 1.9 * YEAR_S else 8
-    fold = np.minimum((utc - np.nanmin(utc)) / (span + 1) * folds, folds - 1)
-    fold = np.where(np.isfinite(fold), np.floor(fold), -1)
-    residual = np.full(y.shape, np.nan)
-    for k in range(folds):
-        inside = fold == k
-        rest = ~inside & np.isfinite(y) & (fold >= 0)
-        if x is not None:
-            rest &= np.isfinite(x).all(axis=1)
-        if not inside.any() or not rest.any():
-            continue
-        other = fit_season(
-            utc[rest],
-            local[rest],
-            y[rest],
-            covariates=None if x is None else x[rest],
-            cell_s=season.cell_s,
-            knots=season.knots,
-        )
-        residual[inside] = y[inside] - other.predict(
-            utc[inside], local[inside], None if x is None else x[inside]
-        )
-    return residual
-
-
-def _robust_sd(residual: FloatArray) -> float:
-    """Return the standard deviation after clipping at five robust deviations; the plain one where half the values are equal."""
-    if residual.size < 2:  # noqa: PLR2004 - a spread needs two values
-        return 0.0
-    centre = float(np.median(residual))
-    robust = 1.4826 * float(np.median(np.abs(residual - centre)))
-    if not robust > 0:
-        return float(residual.std())
-    return float(np.clip(residual - centre, -_ROBUST_SD * robust, _ROBUST_SD * robust).std())
-
-
-def _long_run_variance(level: FloatArray, length: int) -> float:
-    """Variance of one look such that means of many looks vary by it over their number (from means of `length`)."""
-    known = level[np.isfinite(level)]
-    length = max(1, min(length, known.size // 8))
-    cut = windows(known, length) if known.size else np.empty((0, 1))
-    return float(cut.mean(axis=1).var() * length) if len(cut) > 1 else 0.0

@@ -14,6 +14,7 @@ from aihub.validation.drift.evidence import EProcess
 from aihub.validation.drift.monitor import SeriesMonitor
 from aihub.validation.drift.seasonal import SeasonalModel
 from aihub.validation.drift.series import SeriesReference
+from aihub.validation.drift.spread import LocalSpread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ def reference_to_dict(reference: SeriesReference) -> dict[str, Any]:
         # Residuals need three digits, the season all of them.
         "level": _packed(reference.level, "<f2"),
         "square": _packed(reference.square, "<f2"),
+        "spread": [reference.spread.knots.tolist(), reference.spread.log_ratio.tolist()],
         "season": {
             "cell_s": season.cell_s,
             "has_year": season.has_year,
@@ -54,12 +56,20 @@ def reference_from_dict(form: Mapping[str, Any]) -> SeriesReference:
     try:
         season = form["season"]
         arrays = {name: _unpacked(season[name]) for name in ("level", "offset", "slope", "knots")}
-        names = {f.name for f in fields(SeriesReference)} - {"season", "level", "square", "covariates"}
+        names = {f.name for f in fields(SeriesReference)} - {
+            "season",
+            "level",
+            "square",
+            "covariates",
+            "spread",
+        }
+        knots, log_ratio = form.get("spread", ((), ()))  # references written before it was kept have none
         return SeriesReference(
             **{name: form[name] for name in names},
             covariates=tuple(form["covariates"]),
             level=_unpacked(form["level"]),
             square=_unpacked(form["square"]),
+            spread=LocalSpread(np.asarray(knots, dtype=np.float64), np.asarray(log_ratio, dtype=np.float64)),
             season=SeasonalModel(cell_s=float(season["cell_s"]), has_year=bool(season["has_year"]), **arrays),
         )
     except (KeyError, TypeError) as error:
