@@ -37,6 +37,15 @@ class Stream:
     change: np.datetime64
     covariates: dict[str, Array] = field(default_factory=dict)
     time_zone: str = "UTC"
+    factor: float | None = None
+    """What the change multiplied the values by; None where it was the end of a constant."""
+
+    @property
+    def unchanged(self) -> Array:
+        """The values with the change undone: an alarm on these is a false one."""
+        late = self.stamps >= self.change
+        before = float(np.nanmedian(self.values[~late]))
+        return np.where(late, before if self.factor is None else self.values / self.factor, self.values)
 
     def rows(self, start: np.datetime64 | None, end: np.datetime64 | None) -> NDArray[np.bool_]:
         """Rows from `start` on and before `end`."""
@@ -108,8 +117,17 @@ def _daily_meter(folder: Path, about: dict[str, dict[str, str]], key: str, warmt
     stamps = day[kept].to_numpy(dtype="datetime64[us]")
     values = meter["value"].to_numpy(float)[kept]
     covariates = {"temperature": warmth.reindex(day[kept]).to_numpy(float)}
+    totals = [about[key][f"annual_{part}_total_load"] for part in ("reporting", "baseline")]
     split = np.datetime64(start, "us") - np.timedelta64(100, "D")
-    return Stream(f"eemeter {key}", stamps, values, split, np.datetime64(end, "us"), covariates)
+    return Stream(
+        f"eemeter {key}",
+        stamps,
+        values,
+        split,
+        np.datetime64(end, "us"),
+        covariates,
+        factor=float(totals[0]) / float(totals[1]),
+    )
 
 
 def _dirty(folder: Path) -> Stream:
@@ -122,13 +140,25 @@ def _dirty(folder: Path) -> Stream:
     )
     table["utc"] = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
     table = table[table["utc"] < "2015-01-01"].sort_values("utc", kind="stable")
-    change = json.loads((folder / "answer_key.json").read_text())["change_point"]["start_utc"]
+    about = json.loads((folder / "answer_key.json").read_text())["change_point"]
+    warmth = pd.to_numeric(table["temp"], errors="coerce").to_numpy(float)
     return Stream(
         "dirty_shared load",
         table["utc"].to_numpy(dtype="datetime64[us]"),
         pd.to_numeric(table["load"], errors="coerce").to_numpy(float),
         np.datetime64("2014-01-01", "us"),
-        np.datetime64(change.replace(" ", "T"), "us"),
-        {"temperature": pd.to_numeric(table["temp"], errors="coerce").to_numpy(float)},
+        np.datetime64(about["start_utc"].replace(" ", "T"), "us"),
+        {"temperature": warmth, "temperature of the last day": smoothed(warmth, 24)},
         "Australia/Melbourne",
+        factor=float(about["kind"].split("x")[1].split(" ", maxsplit=1)[0]),
     )
+
+
+def smoothed(values: Array, rows: float) -> Array:
+    """Exponential mean over about `rows` past rows: buildings answer the weather late. A gap keeps the last mean."""
+    found, mean = np.full(len(values), np.nan), np.nan
+    for i, value in enumerate(values):
+        if np.isfinite(value):
+            mean = value if np.isnan(mean) else mean + (value - mean) / rows
+        found[i] = mean
+    return found
