@@ -54,7 +54,7 @@ def _names(source: Source) -> tuple[list[str], bool]:
     """Columns of the file, and whether reading them as numbers is worth a try."""
     if source.kind == "parquet":
         try:
-            return list(pl.read_parquet_schema(source.path)), False
+            return list(pl.scan_parquet(source.path, glob=False).collect_schema()), False
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             line = str(error).splitlines()[0][:120]
             raise DataError(

@@ -19,9 +19,14 @@ ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
+_LARGEST_INT = 2**63 - 1
+
+
 def _finite_scalar(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"must be finite, got {value}. Write a number.")
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise ValueError("is larger than any number that makes sense here. Write a smaller one.")
     if not isinstance(value, bool | int | float | str):
         raise ValueError(  # noqa: TRY004 - pydantic collects ValueError only
             f"must be a number, text, true or false, got {type(value).__name__}. Write a single value."

@@ -54,6 +54,9 @@ def load_spec(path: Path | str) -> ModelSpec:
     """
     file = Path(path)
     try:
+        if file.exists() and not file.is_file():
+            # A pipe or a device has no size to be judged by, and may never end.
+            raise ConfigError(f"{file}: is not a file. Name a YAML file.")
         if file.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_BYTES // 1024} KiB. A specification is a page.")
         text = file.read_text(encoding="utf-8-sig")

@@ -39,7 +39,8 @@ def parse_yaml(text: str, *, label: str) -> tuple[Any, dict[str, int]]:
             f"{label}, line {line}: is no valid YAML: {error.problem}. Correct the line."
         ) from None
     except library.YAMLError as error:
-        raise ConfigError(f"{label}: is no valid YAML ({str(error)[:80]}). Correct it.") from None
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(f"{label}: is no valid YAML ({reason}). Correct it.") from None
     lines: dict[str, int] = {}
     return (None if node is None else _value(node, "", lines, label)), lines
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -103,5 +104,20 @@ def test_a_file_is_read_and_a_missing_one_named(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_spec(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not a file"):
         load_spec(tmp_path)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match="is not a file"):
+        load_spec(tmp_path / "pipe.yaml")
+
+
+def test_a_control_character_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_spec(SMALL + 'description: "a\x07b"\n')
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_number_of_a_thousand_digits_is_refused() -> None:
+    text = "name: demo\ntraining:\n  target: load\n  hyperparameters: {n_estimators: " + "9" * 1000 + "}\n"
+    with pytest.raises(ConfigError, match=r"hyperparameters\.n_estimators"):
+        parse_spec(text)

@@ -33,11 +33,14 @@ class Dialect:
         Names of the columns, as they are written (without surrounding blanks).
     skipped_lines
         Blank lines before the header.
+    lines_before_rows
+        All lines before the first row: blank ones, the header, and blank ones that follow it.
     """
 
     separator: str
     header: tuple[str, ...]
     skipped_lines: int
+    lines_before_rows: int
 
 
 def find_dialect(path: Path, wanted: Collection[str], *, label: str, limits: Limits) -> Dialect:
@@ -71,7 +74,9 @@ def find_dialect(path: Path, wanted: Collection[str], *, label: str, limits: Lim
             f"has no header line: it starts with {sample[0][:60]!r}. Add one, such as {example!r}.",
             file=label,
         )
-    return Dialect(separator, header, skipped)
+    following = lines[skipped + 1 :]
+    blank = next((i for i, line in enumerate(following) if line.strip()), 0)
+    return Dialect(separator, header, skipped, skipped + 1 + blank)
 
 
 def _fit(sample: list[str], separator: str, wanted: frozenset[str]) -> tuple[int, int]:

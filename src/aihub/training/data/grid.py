@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DAY = timedelta(days=1)
+_SECOND, _MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 _OFF_GRID_SHARE = 0.02
 _SECOND_STEP_SHARE = 0.1
 _ROUNDING = 1e-9
@@ -82,6 +83,13 @@ def find_frequency(frame: pl.DataFrame, axis: Axis, asked: timedelta | None) -> 
             column=axis.stamp,
         )
     frequency: timedelta = most["step"][0]
+    if frequency < _SECOND:
+        raise DataError(
+            f"has rows {frequency / _MILLISECOND:g} ms apart; the finest step is 1 s. "
+            "Set frequency to the step that the rows are to be averaged into, such as frequency: 1min.",
+            file=axis.label,
+            column=axis.stamp,
+        )
     if frequency < _DAY:
         _refuse_two_steps(frame, steps, step, frequency, axis)
     return frequency

@@ -55,7 +55,7 @@ def read_parquet(
     if size > limits.cells_bytes:
         raise DataError(f"would take {size // MIB} MiB of memory. Keep fewer columns or rows.", file=label)
     try:
-        frame = pl.scan_parquet(path).select(chosen).collect()
+        frame = pl.scan_parquet(path, glob=False).select(chosen).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DataError(
             f"is a damaged Parquet file ({_short(error)}). Transfer it again.", file=label

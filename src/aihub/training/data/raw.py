@@ -56,18 +56,27 @@ def read(
     DataError
         The file is damaged, of an unknown format, beyond the limits, or lacks a column.
     """
-    digest = sha256(source.path)
+    before = _state(source.path)
     with tempfile.TemporaryDirectory(prefix="aihub-read-") as name:
         folder = Path(name)
         frame, notes = _read_into(
             source, folder, wanted=wanted, numeric=numeric, optional=optional, limits=limits
         )
+    # After the checks: a file that they refuse need not be read to its end.
+    digest = sha256(source.path)
+    if _state(source.path) != before:
+        raise DataError("changed while it was read. Run again when it is complete.", file=source.label)
     frame = _without_blank_end(frame)
     if frame.height == 0:
         raise DataError("has a header but no rows. Send a table with data.", file=source.label)
     if frame.height > limits.rows:
         raise DataError(f"has more than {limits.rows} rows. Split it.", file=source.label)
     return RawTable(frame.with_row_index(ROW, offset=1), digest, notes)
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _without_blank_end(frame: pl.DataFrame) -> pl.DataFrame:
@@ -161,9 +170,10 @@ def _read_csv(
             text.path,
             separator=dialect.separator,
             has_header=False,
-            skip_lines=dialect.skipped_lines + 1,
+            skip_lines=dialect.lines_before_rows,
             schema=schema,
             null_values=list(MISSING_WORDS),
+            glob=False,
         )
         return lazy.select(pl.col(positions[name]).alias(name) for name in chosen).collect()
 
@@ -191,6 +201,7 @@ def _read_arff(text: TextFile, folder: Path, choose: _Choose, label: str) -> pl.
             comment_prefix="%",
             schema={f"c{i}": pl.String() for i in range(len(header.names))},
             null_values=list(MISSING_WORDS),
+            glob=False,
         )
         return lazy.select(pl.col(f"c{header.names.index(name)}").alias(name) for name in chosen).collect()
 
@@ -219,14 +230,15 @@ def _first_line(error: BaseException) -> str:
 
 
 def _broken_line(path: Path, separator: str) -> tuple[int | None, str | None]:
-    """Find the first line with more fields than the header; only called when the fast reader gave up."""
+    """Find the first line with more fields than the header, or a quote that nothing ends; only called when the fast reader gave up."""
+    number = 0
     with path.open(encoding="utf-8", errors="replace", newline="") as stream:
         try:
-            rows = csv.reader(stream, delimiter=separator)
+            rows = csv.reader(stream, delimiter=separator, strict=True)
             width = len(next(rows, []))
             for number, fields in enumerate(rows, start=1):
                 if len(fields) > width:
                     return number, f"has {len(fields)} fields where the header has {width}. Correct the line."
         except csv.Error as error:
-            return None, f"cannot be read ({error}). Check for an open quote."
+            return number + 1, f"cannot be read ({error}). Close or remove the quote that is open there."
     return None, None

@@ -40,6 +40,9 @@ def spool(source: Source, folder: Path, limits: Limits) -> TextFile:
     DataError
         The text is too large, binary, in an unknown encoding, or has a line that is too long.
     """
+    if source.kind == "text":
+        # Known before anything is read; what unpacks is counted while it does.
+        _refuse_bomb(source.size_bytes, source, limits)
     encoding = _marked_encoding(source)
     is_copied = source.kind in COMPRESSED or source.kind == "zip" or encoding is not None
     copy = folder / "table.txt"
@@ -114,7 +117,8 @@ def _checked(stream: Iterator[bytes], source: Source, limits: Limits) -> Iterato
 def _refuse_bomb(total: int, source: Source, limits: Limits) -> None:
     if total > limits.text_bytes:
         raise DataError(
-            f"unpacks to more than {limits.text_bytes // MIB} MiB. Send Parquet, or split the file.",
+            f"{'is' if source.kind == 'text' else 'unpacks to'} more than {limits.text_bytes // MIB} MiB. "
+            "Send Parquet, or split the file.",
             file=source.label,
         )
     is_bomb = total > limits.ratio_from_bytes and total > limits.ratio * source.size_bytes

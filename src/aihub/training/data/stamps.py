@@ -37,6 +37,9 @@ _UNIX_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (float("inf"), "ns"))
 _US_PER = {"s": 1_000_000, "ms": 1000, "us": 1}
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _YEARS = (1900, 2200)
+_LAST_NS = 9e18
+_EXCEL_DAYS = (20_000, 80_000)
+"""1954 to 2119 as days since 1900; as unix time it would be one day of 1970."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
 
 def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
     numbers = column.cast(pl.Float64).fill_nan(None)
+    numbers = numbers.set(numbers.abs() > _LAST_NS, None)
     known = numbers.drop_nulls()
     if not len(known):
         raise DataError(
@@ -107,6 +111,14 @@ def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
             "holds row numbers, not time stamps. Remove it and give first_timestamp and frequency instead.",
             file=label,
             column=column.name,
+        )
+    if _EXCEL_DAYS[0] <= low and top <= _EXCEL_DAYS[1]:
+        raise DataError(
+            f"holds numbers such as {known[0]:g}, which look like Excel's count of days. "
+            "Format the column as yyyy-mm-dd hh:mm and save it again.",
+            file=label,
+            column=column.name,
+            row=int(rows[0]),
         )
     unit = next(unit for limit, unit in _UNIX_UNITS if top < limit)
     if unit == "ns":

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import ConfigError
+from aihub.training.frequency import format_frequency
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -55,9 +56,9 @@ class Layout:
 
     @property
     def reach(self) -> int:
-        """Steps before a row's origin that its features look back."""
+        """Steps before a row's origin that its features look back, and the long season that fills their gaps."""
         seasonal = (LONG_LAGS + 1) * self.long + self.horizon
-        return max(seasonal, *self.lags, 0) + self.horizon if self.lags else seasonal + self.horizon
+        return max((seasonal, *self.lags)) + self.horizon + self.long
 
     def steps(self, hours: float) -> int:
         """Return the steps in so many hours, at least 1."""
@@ -84,7 +85,8 @@ def layout_for(frequency: timedelta, horizon: int, *, lags: tuple[int, ...] = ()
     step_s = int(frequency.total_seconds())
     if step_s > _DAY_S:
         raise ConfigError(
-            f"rows are {frequency} apart; forecasts need daily data or finer. Resample the file or set frequency.",
+            f"rows are {format_frequency(frequency)} apart; forecasts need daily data or finer. "
+            "Send the readings that these were summed from, or set frequency: 1d.",
             field="frequency",
         )
     short = 7 if step_s == _DAY_S else max(2, round(_DAY_S / step_s))

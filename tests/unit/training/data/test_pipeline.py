@@ -258,3 +258,10 @@ def test_what_comes_later_changes_no_training_row(
     keep = pl.col("ts") < boundary - timedelta(days=1)
     assert other.frame.filter(keep).equals(table.frame.filter(keep))
     assert not other.frame.equals(table.frame)
+
+
+def test_rows_finer_than_a_second_are_refused_or_averaged(loaded: Loaded) -> None:
+    rows = "".join(f"2024-01-01 00:00:{i // 10:02d}.{i % 10}00,{i}\n" for i in range(600))
+    with pytest.raises(DataError, match="100 ms apart"):
+        loaded("timestamp,load\n" + rows)
+    assert loaded("timestamp,load\n" + rows, frequency="1s").frame.height == 60

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import lzma
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -162,8 +163,65 @@ def test_a_bomb_is_refused_while_it_unpacks(tmp_path: Path) -> None:
 def test_a_file_beyond_the_limit_is_refused(tmp_path: Path, hourly: Hourly) -> None:
     path = tmp_path / "t.csv"
     path.write_text(hourly(2000))
+    with pytest.raises(DataError, match="is more than"):
+        load_with_limits(path, TrainingConfig(target="load"), limits=Limits(text_bytes=1000))
+    path.write_bytes(gzip.compress(hourly(2000).encode()))
     with pytest.raises(DataError, match="unpacks to more than"):
         load_with_limits(path, TrainingConfig(target="load"), limits=Limits(text_bytes=1000))
+
+
+def test_a_file_with_a_hole_of_many_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "hole.csv"
+    with path.open("wb") as stream:
+        stream.write(b"timestamp,load\n")
+        stream.truncate(6 * 1024**3)
+    begun = time.monotonic()
+    with pytest.raises(DataError, match="zero byte"):
+        load(path, TrainingConfig(target="load"))
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("name", ["a[1]", "*", "?", "a{1,2}"])
+def test_a_name_with_wildcards_means_that_file_and_no_other(
+    tmp_path: Path, hourly: Hourly, name: str
+) -> None:
+    for other in ("a1", "other", "a2"):
+        (tmp_path / f"{other}.csv").write_text(hourly(200))
+    path = tmp_path / f"{name}.csv"
+    path.write_text(hourly())
+    assert load(path, TrainingConfig(target="load")).fingerprint.rows == 72
+    table = tmp_path / f"{name}.parquet"
+    pl.read_csv(path, glob=False).write_parquet(table)
+    assert load(table, TrainingConfig(target="load")).fingerprint.rows == 72
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    tmp_path: Path, hourly: Hourly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(hourly())
+
+    def grown(file: Path) -> str:
+        with file.open("a") as stream:
+            stream.write("2030-01-01 00:00:00,1\n")
+        return "0" * 64
+
+    monkeypatch.setattr("aihub.training.data.raw.sha256", grown)
+    with pytest.raises(DataError, match="changed while it was read"):
+        load(path, TrainingConfig(target="load"))
+
+
+def test_blank_lines_after_the_header_are_passed_over(loaded: Loaded, hourly: Hourly) -> None:
+    head, rest = hourly().split("\n", 1)
+    assert loaded(f"\n{head}\n\n\n{rest}").frame.equals(loaded(hourly()).frame)
+
+
+def test_a_quote_that_nothing_ends_is_named_by_its_row(loaded: Loaded, hourly: Hourly) -> None:
+    lines = hourly().splitlines()
+    lines[30] = '"' + lines[30]
+    with pytest.raises(DataError, match="open") as caught:
+        loaded("\n".join(lines))
+    assert caught.value.row == 30
 
 
 def test_a_parquet_with_too_many_rows_is_refused_before_it_is_read(tmp_path: Path, hourly: Hourly) -> None:

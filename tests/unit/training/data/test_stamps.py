@@ -125,3 +125,13 @@ def test_any_text_is_read_or_refused(cells: list[str]) -> None:
         assert error.exit_code == 2  # noqa: PT017 - a table is as good an answer
     else:
         assert len(parsed.column) == len(cells)
+
+
+@pytest.mark.parametrize("first", [45_000, 45_000.5])
+def test_days_as_excel_counts_them_are_not_taken_for_seconds(first: float) -> None:
+    with pytest.raises(DataError, match="Excel"):
+        _parse(*(first + i / 24 for i in range(48)))
+
+
+def test_seconds_since_the_start_of_a_run_stay_unix_time() -> None:
+    assert _parse(0, 3600, 7200).column[1] == datetime(1970, 1, 1, 1, tzinfo=UTC)
