@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aihub.types import FloatArray
 
 RECENT_DAYS = 28
@@ -26,7 +24,7 @@ _LIMITS = (0.5, 3.0)
 GRID = np.round(np.concatenate([np.linspace(0.0, 0.98, 99), np.linspace(0.985, 0.999, 15)]), 4)
 """Levels at which a calibration is stored; between them it is interpolated."""
 MIN_WIDTHS = (0.05, 0.25, 0.5, 1.0)
-"""Least widths of a side to choose from, as shares of its median width: a width of nothing could not be scaled."""
+"""Least widths of a side to choose from, as shares of its mean width: a width of nothing could not be scaled."""
 _BETTER = 0.98
 """A larger least width must lower the interval score at least to this share: the models' own widths are trusted first."""
 _SCORED_LEVEL = 0.9
@@ -50,12 +48,16 @@ class Calibration:
         Factor per level of `GRID`, increasing, float64 ``(len(GRID),)``.
     floor_below, floor_above
         Least width of a side before stretching.
+    sure_below, sure_above
+        Of a row with less than this on both sides, the models are certain: it is no evidence about the others.
     """
 
     below: FloatArray
     above: FloatArray
     floor_below: float
     floor_above: float
+    sure_below: float = 0.0
+    sure_above: float = 0.0
 
     def interval(self, prediction: FloatArray, band: Band, level: float) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bound at `level` (0 to 1, exclusive)."""
@@ -80,7 +82,7 @@ class Calibration:
         """
         lower, upper = self.interval(np.zeros_like(residual), band, level)
         out = np.maximum(residual / np.maximum(upper, 1e-12), residual / np.minimum(lower, -1e-12))
-        return np.where(is_certain(band, self.floor_below, self.floor_above), np.nan, out)
+        return np.where(_is_certain(band, self.sure_below, self.sure_above), np.nan, out)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -89,6 +91,8 @@ class Calibration:
             "above": self.above.tolist(),
             "floor_below": self.floor_below,
             "floor_above": self.floor_above,
+            "sure_below": self.sure_below,
+            "sure_above": self.sure_above,
         }
 
     @classmethod
@@ -99,6 +103,8 @@ class Calibration:
             np.asarray(fields["above"], dtype=np.float64),
             float(fields["floor_below"]),
             float(fields["floor_above"]),
+            float(fields.get("sure_below", 0.0)),
+            float(fields.get("sure_above", 0.0)),
         )
 
 
@@ -116,7 +122,7 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
     -------
     Calibration
         At level ``a`` a share ``(1 - a) / 2`` of the residuals lies below and as many above, with the finite-sample
-        correction ``(n + 1) / n`` of split conformal prediction. Rows of which the models are certain (see `is_certain`)
+        correction ``(n + 1) / n`` of split conformal prediction. Rows of which the models are certain (see `Calibration`)
         are left out: the nights of a solar plant say nothing about its days, and would let them be narrow.
 
     Notes
@@ -140,24 +146,28 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
     Gneiting, T., Raftery, A. (2007): Strictly proper scoring rules, prediction, and estimation. JASA 102 (interval score).
     """
     known = np.isfinite(residual)
-    residual, below, above = residual[known], band.below[known], band.above[known]
-    best = _calibrated(residual, Band(below, above), MIN_WIDTHS[0])
-    least = _interval_score(best, residual, Band(below, above))
+    sure = [_floor(side[known], MIN_WIDTHS[0]) for side in (band.below, band.above)]
+    used = known & ~_is_certain(band, sure[0], sure[1])
+    residual, band = residual[used], Band(band.below[used], band.above[used])
+    best = _calibrated(residual, band, MIN_WIDTHS[0], sure)
+    least = _interval_score(best, residual, band)
     for share in MIN_WIDTHS[1:] if len(residual) else ():
-        tried = _calibrated(residual, Band(below, above), share)
-        score = _interval_score(tried, residual, Band(below, above))
+        tried = _calibrated(residual, band, share, sure)
+        score = _interval_score(tried, residual, band)
         if score < _BETTER * least:
             best, least = tried, score
     return best
 
 
-def _calibrated(residual: FloatArray, band: Band, share: float) -> Calibration:
+def _calibrated(residual: FloatArray, band: Band, share: float, sure: list[float]) -> Calibration:
     floor_below, floor_above = _floor(band.below, share), _floor(band.above, share)
     return Calibration(
         _stretch(-residual / np.maximum(band.below, floor_below)),
         _stretch(residual / np.maximum(band.above, floor_above)),
         floor_below,
         floor_above,
+        sure[0],
+        sure[1],
     )
 
 
@@ -198,8 +208,13 @@ def recent_stretch(excess: FloatArray, level: float, days: float) -> float:
     return float(wanted ** (days / (days + _TRUST_DAYS)))
 
 
+def _is_certain(band: Band, below: float, above: float) -> NDArray[np.bool_]:
+    return (band.below < below) & (band.above < above)
+
+
 def _floor(width: FloatArray, share: float) -> float:
-    return max(share * float(np.median(width)), 1e-12) if len(width) else 1e-12
+    # Not the median, which is nothing itself where most rows are nights.
+    return max(share * float(np.mean(width)), 1e-12) if len(width) else 1e-12
 
 
 def _stretch(score: FloatArray) -> FloatArray:
