@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -20,6 +21,7 @@ def normal_tail(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2))
 
 
+@lru_cache(maxsize=256)  # a comparison asks for the same few levels ten times a column
 def normal_quantile(p: float) -> float:
     """Return z with P(Z <= z) = p.
 
