@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aihub.plugins import PluginSet
@@ -34,6 +35,7 @@ def builtins() -> tuple[Check, ...]:
     return tuple(check for module in modules for check in module.CHECKS)
 
 
+@cache
 def plugins() -> PluginSet[Check]:
-    """Return every check that is installed."""
+    """Return every check that is installed; looked for once, as that reads a file of every installed package."""
     return PluginSet("check", "aihub.checks", builtins())
