@@ -20,13 +20,14 @@ from aihub.registry.promotion import (
     check_target,
     previous_good,
 )
+from aihub.registry.queries import Queries
 from aihub.registry.records import PRODUCTION, Action, Deployment, Status, Version
-from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following, resolve
+from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
 from aihub.store import outbox
 from aihub.store.engine import read, write
-from aihub.store.tables import DEFAULT_TENANT, versions
+from aihub.store.tables import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,55 +103,45 @@ class Registry:
         body = _checked_report(report, status)
         with write(self.engine) as connection:
             model_id = model_rows.ensure_model(connection, tenant=self.tenant, name=model, now=now)
-            again = self._version_by_key(connection, model, key)
+            known = Queries(connection, self.tenant)
+            again = known.version_by_key(model, key)
             if again is not None:
                 if again.digest != digest:
                     raise ConflictError(f"key {key!r} has made {again} of another artefact; use a new key")
                 return again
             latest = model_rows.latest_version(connection, model_id=model_id)
-            semantic = _next_semantic(latest, lineage)
-            report_id = None
-            if body is not None:
-                report_id = model_rows.save_report(
-                    connection,
-                    tenant=self.tenant,
-                    digest=digest_of(body),
-                    passed=body["passed"] is True,
-                    body=body,
-                    now=now,
-                )
             uid = uuid.uuid4().hex
-            model_rows.insert_version(
-                connection,
-                {
-                    "tenant_id": self.tenant,
-                    "uid": uid,
-                    "model_id": model_id,
-                    "number": 1 if latest is None else latest["number"] + 1,
-                    **semantic._asdict(),
-                    "git_commit": lineage.git_commit,
-                    "status": status.value,
-                    "digest": digest,
-                    "size_bytes": artifact.size_bytes,
-                    "kind": artifact.manifest.kind,
-                    "lineage": lineage.to_dict(),
-                    "metrics": {name: float(value) for name, value in (metrics or {}).items()},
-                    "notes": list(notes),
-                    "report_id": report_id,
-                    "idempotency_key": key,
-                    "created_by": actor,
-                    "created_at": now,
-                },
-            )
-            outbox.put(
-                connection,
-                tenant=self.tenant,
-                topic=VERSION_TOPIC,
-                key=uid,
-                payload={"model": model, "uid": uid},
-                now=now,
-            )
-            return self._version_by_uid(connection, model, uid)
+            row = {
+                "tenant_id": self.tenant,
+                "uid": uid,
+                "model_id": model_id,
+                "number": 1 if latest is None else latest["number"] + 1,
+                **_next_semantic(latest, lineage)._asdict(),
+                "git_commit": lineage.git_commit,
+                "status": status.value,
+                "digest": digest,
+                "size_bytes": artifact.size_bytes,
+                "kind": artifact.manifest.kind,
+                "lineage": lineage.to_dict(),
+                "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+                "notes": list(notes),
+                "report_id": self._save_report(connection, body, now),
+                "idempotency_key": key,
+                "created_by": actor,
+                "created_at": now,
+            }
+            model_rows.insert_version(connection, row)
+            payload = {"model": model, "uid": uid}
+            outbox.put(connection, tenant=self.tenant, topic=VERSION_TOPIC, key=uid, payload=payload, now=now)
+            return known.version_by_uid(model, uid)
+
+    def _save_report(self, connection: Connection, body: dict[str, Any] | None, now: datetime) -> int | None:
+        if body is None:
+            return None
+        passed, digest = body["passed"] is True, digest_of(body)
+        return model_rows.save_report(
+            connection, tenant=self.tenant, digest=digest, passed=passed, body=body, now=now
+        )
 
     def deploy(
         self,
@@ -236,12 +227,12 @@ class Registry:
     def models(self) -> list[str]:
         """Names of the models, sorted."""
         with read(self.engine) as connection:
-            return model_rows.list_models(connection, tenant=self.tenant)
+            return Queries(connection, self.tenant).models()
 
     def versions(self, model: str) -> list[Version]:
         """Versions of `model`, oldest first; empty for a model that does not exist."""
         with read(self.engine) as connection:
-            return self._versions(connection, model)
+            return Queries(connection, self.tenant).versions(model)
 
     def version(self, model: str, reference: str | int) -> Version:
         """Return the version that a number, ``v1.2.3`` or a git commit means.
@@ -254,7 +245,7 @@ class Registry:
             The commit stands for several versions.
         """
         with read(self.engine) as connection:
-            return self._resolve(connection, model, reference)
+            return Queries(connection, self.tenant).resolve(model, reference)
 
     def report(self, version: Version) -> dict[str, Any] | None:
         """Return the gate's report of `version` as JSON."""
@@ -270,31 +261,32 @@ class Registry:
     def champion(self, model: str, environment: str = PRODUCTION) -> Version | None:
         """Return the version that serves in `environment`, None where nothing was deployed."""
         with read(self.engine) as connection:
-            current = self._champion(connection, model, environment)
-            return self._version_by_uid(connection, model, current[0].version_uid) if current else None
+            known = Queries(connection, self.tenant)
+            deployment = known.serving(model, environment)
+            return known.version_by_uid(model, deployment.version_uid) if deployment else None
+
+    def serving(self, model: str, environment: str = PRODUCTION) -> Deployment | None:
+        """Return the deployment of the champion, None where nothing was deployed."""
+        with read(self.engine) as connection:
+            return Queries(connection, self.tenant).serving(model, environment)
 
     def history(self, model: str, environment: str | None = None) -> list[Deployment]:
         """Deployments of `model`, newest first: what, when, who, why."""
         with read(self.engine) as connection:
-            rows = deployment_rows.select_deployments(
-                connection, tenant=self.tenant, model=model, environment=environment
-            )
-        return [Deployment.from_row(row) for row in rows]
+            return Queries(connection, self.tenant).deployments(model, environment)
 
     def _activate(self, model: str, reference: str | int | None, order: Order) -> Deployment:
         with write(self.engine) as connection:
             model_id = model_rows.lock_model(connection, tenant=self.tenant, name=model)
+            known = Queries(connection, self.tenant)
             if model_id is None:
-                raise NotFoundError("model", model, model_rows.list_models(connection, tenant=self.tenant))
-            rows = deployment_rows.select_deployments(
-                connection, tenant=self.tenant, model=model, environment=order.environment
-            )
-            history = [Deployment.from_row(row) for row in rows]
+                raise NotFoundError("model", model, known.models())
+            history = known.deployments(model, order.environment)
             champion = next((d for d in history if d.is_champion), None)
-            repeated = self._deployment_by_key(connection, model, order.key)
+            repeated = known.deployment_by_key(model, order.key)
             if reference is None and repeated is not None:
                 reference = repeated.version
-            version = self._target(connection, model, reference, history, champion)
+            version = _target(known, model, reference, history, champion)
             if repeated is not None:
                 check_repeat(repeated, version, order)
                 return repeated
@@ -312,11 +304,12 @@ class Registry:
                     now=order.now,
                 )
             sequence = max((d.sequence for d in history), default=0) + 1
-            return self._insert_deployment(connection, model_id, version, order, sequence)
+            self._insert_deployment(connection, model_id, version, order, sequence)
+            return known.deployments(model, order.environment)[0]
 
     def _insert_deployment(
         self, connection: Connection, model_id: int, version: Version, order: Order, sequence: int
-    ) -> Deployment:
+    ) -> None:
         uid = uuid.uuid4().hex
         deployment_rows.insert(
             connection,
@@ -336,59 +329,22 @@ class Registry:
         )
         payload = {"model": version.model, "environment": order.environment, "uid": version.uid}
         outbox.put(connection, tenant=self.tenant, topic=ALIAS_TOPIC, key=uid, payload=payload, now=order.now)
-        return self._champion(connection, version.model, order.environment)[0]
 
-    def _target(
-        self,
-        connection: Connection,
-        model: str,
-        reference: str | int | None,
-        history: Sequence[Deployment],
-        champion: Deployment | None,
-    ) -> Version:
-        if reference is not None:
-            return self._resolve(connection, model, reference)
-        good = previous_good(history, champion)
-        if good is None:
-            message = (
-                f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
-            )
-            raise ConflictError(message)
-        return self._version_by_uid(connection, model, good.version_uid)
 
-    def _versions(self, connection: Connection, model: str) -> list[Version]:
-        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model)
-        return [Version.from_row(row) for row in rows]
-
-    def _resolve(self, connection: Connection, model: str, reference: str | int) -> Version:
-        found = self._versions(connection, model)
-        if not found:
-            raise NotFoundError("model", model, model_rows.list_models(connection, tenant=self.tenant))
-        return resolve(reference, found, model=model)
-
-    def _version_by_uid(self, connection: Connection, model: str, uid: str) -> Version:
-        where = [versions.c.uid == uid]
-        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model, where=where)
-        return Version.from_row(rows[0])
-
-    def _version_by_key(self, connection: Connection, model: str, key: str | None) -> Version | None:
-        if key is None:
-            return None
-        where = [versions.c.idempotency_key == key]
-        rows = model_rows.select_versions(connection, tenant=self.tenant, model=model, where=where)
-        return Version.from_row(rows[0]) if rows else None
-
-    def _deployment_by_key(self, connection: Connection, model: str, key: str | None) -> Deployment | None:
-        if key is None:
-            return None
-        rows = deployment_rows.select_deployments(connection, tenant=self.tenant, model=model, key=key)
-        return Deployment.from_row(rows[0]) if rows else None
-
-    def _champion(self, connection: Connection, model: str, environment: str) -> list[Deployment]:
-        rows = deployment_rows.select_deployments(
-            connection, tenant=self.tenant, model=model, environment=environment, champion=True
-        )
-        return [Deployment.from_row(row) for row in rows]
+def _target(
+    known: Queries,
+    model: str,
+    reference: str | int | None,
+    history: Sequence[Deployment],
+    champion: Deployment | None,
+) -> Version:
+    if reference is not None:
+        return known.resolve(model, reference)
+    good = previous_good(history, champion)
+    if good is None:
+        message = f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
+        raise ConflictError(message)
+    return known.version_by_uid(model, good.version_uid)
 
 
 def _next_semantic(latest: Mapping[str, Any] | None, lineage: Lineage) -> SemanticVersion:
