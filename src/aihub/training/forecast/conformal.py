@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from aihub.types import FloatArray
 
 RECENT_DAYS = 28
@@ -28,6 +30,8 @@ MIN_WIDTHS = (0.05, 0.25, 0.5, 1.0)
 _BETTER = 0.98
 """A larger least width must lower the interval score at least to this share: the models' own widths are trusted first."""
 _SCORED_LEVEL = 0.9
+_TRUE_CLAIMS = 0.98
+"""Share of the rows without width that the actual must not have left, for the claim to be believed."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,9 @@ def calibrate(residual: FloatArray, band: Band) -> Calibration:
     Gneiting, T., Raftery, A. (2007): Strictly proper scoring rules, prediction, and estimation. JASA 102 (interval score).
     """
     known = np.isfinite(residual)
-    sure = [_floor(side[known], MIN_WIDTHS[0]) for side in (band.below, band.above)]
-    used = known & ~_is_certain(band, sure[0], sure[1])
+    residual, band = residual[known], Band(band.below[known], band.above[known])
+    sure = _sure(residual, band)
+    used = ~_is_certain(band, sure[0], sure[1])
     residual, band = residual[used], Band(band.below[used], band.above[used])
     best = _calibrated(residual, band, MIN_WIDTHS[0], sure)
     least = _interval_score(best, residual, band)
@@ -206,6 +211,14 @@ def recent_stretch(excess: FloatArray, level: float, days: float) -> float:
     share = min(level * (1 + 1 / len(known)), 1.0)
     wanted = float(np.clip(np.quantile(known, share), *_LIMITS))
     return float(wanted ** (days / (days + _TRUST_DAYS)))
+
+
+def _sure(residual: FloatArray, band: Band) -> list[float]:
+    """Width of both sides below which the claim to be certain was true, or 0 where it was not."""
+    limits = [_floor(side, MIN_WIDTHS[0]) for side in (band.below, band.above)]
+    claimed = residual[_is_certain(band, limits[0], limits[1])]
+    is_true = np.mean((-limits[0] <= claimed) & (claimed <= limits[1])) if len(claimed) else 0.0
+    return limits if is_true >= _TRUE_CLAIMS else [0.0, 0.0]
 
 
 def _is_certain(band: Band, below: float, above: float) -> NDArray[np.bool_]:
