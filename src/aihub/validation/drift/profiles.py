@@ -91,7 +91,7 @@ def compare_profiles(
                 skipped[name] = "time stamps always move on"
                 continue
             effect = (design_effect or {}).get(name, 1.0)
-            found += numeric_results(name, before, after, settings, hypotheses, effect)
+            found += numeric_results(name, before, after, settings, hypotheses, design_effect=effect)
         elif isinstance(before, CategorySummary) and isinstance(after, CategorySummary):
             found += category_results(name, before, after, settings, hypotheses)
         elif before.rows == before.missing or after.rows == after.missing:
@@ -114,6 +114,7 @@ def numeric_results(
     after: NumericSummary,
     settings: DriftSettings,
     hypotheses: int,
+    *,
     design_effect: float = 1.0,
 ) -> list[DriftResult]:
     """Test one numeric column: distribution, share of missing values, share outside the reference range."""
@@ -126,9 +127,17 @@ def numeric_results(
         return [missing, _empty(name, before, after)]
     bins = CommonBins.of(before.histogram, after.histogram)
     return [
-        _distribution(name, before, after, bins, settings, hypotheses, design_effect),
+        _distribution(
+            name,
+            before,
+            after,
+            bins=bins,
+            settings=settings,
+            hypotheses=hypotheses,
+            design_effect=design_effect,
+        ),
         missing,
-        _range(name, before, after, bins, settings, hypotheses),
+        _range(name, before, after, bins=bins, settings=settings, hypotheses=hypotheses),
     ]
 
 
@@ -136,6 +145,7 @@ def _distribution(
     name: str,
     before: NumericSummary,
     after: NumericSummary,
+    *,
     bins: CommonBins,
     settings: DriftSettings,
     hypotheses: int,
@@ -231,7 +241,14 @@ def _missing(
     note = f"{shift.current:.1%} missing, {shift.reference:.1%} in the reference" if has_rows else "no rows"
     unit = "change of the share of missing values"
     return _share_result(
-        name, "missing", shift, unit, settings.missing, before.rows, after.rows, needed, note
+        name,
+        "missing",
+        shift,
+        unit=unit,
+        min_effect=settings.missing,
+        rows=(before.rows, after.rows),
+        needed=needed,
+        note=note,
     )
 
 
@@ -239,6 +256,7 @@ def _range(
     name: str,
     before: NumericSummary,
     after: NumericSummary,
+    *,
     bins: CommonBins,
     settings: DriftSettings,
     hypotheses: int,
@@ -259,7 +277,16 @@ def _range(
     )
     note = f"{shift.current:.1%} outside the reference range {before.minimum:g} to {before.maximum:g}"
     unit = "share outside the reference range"
-    return _share_result(name, "range", shift, unit, limit, before.n, rows, needed, note)
+    return _share_result(
+        name,
+        "range",
+        shift,
+        unit=unit,
+        min_effect=limit,
+        rows=(before.n, rows),
+        needed=needed,
+        note=note,
+    )
 
 
 def category_results(
@@ -314,12 +341,11 @@ def category_results(
         name,
         "new categories",
         above,
-        "share of rows",
-        limit,
-        before.n,
-        after.n,
-        few,
-        _named("new", shift.new),
+        unit="share of rows",
+        min_effect=limit,
+        rows=(before.n, after.n),
+        needed=few,
+        note=_named("new", shift.new),
     )
     gone_share = float(sum(shift.vanished.values()))
     gone = ShareShift(gone_share, 0.0, gone_share, gone_share, gone_share, NAN, shift.vanished_p)
@@ -328,12 +354,11 @@ def category_results(
         name,
         "vanished categories",
         gone,
-        "share of reference rows",
-        settings.vanished,
-        before.n,
-        after.n,
-        0,
-        note,
+        unit="share of reference rows",
+        min_effect=settings.vanished,
+        rows=(before.n, after.n),
+        needed=0,
+        note=note,
     )
     return [shares, missing, new, vanished]
 
@@ -359,10 +384,10 @@ def _share_result(
     name: str,
     test: str,
     shift: ShareShift,
+    *,
     unit: str,
     min_effect: float,
-    n_reference: int,
-    n_current: int,
+    rows: tuple[int, int],
     needed: int,
     note: str,
 ) -> DriftResult:
@@ -378,8 +403,8 @@ def _share_result(
         min_effect=min_effect,
         p_value=shift.p_value,
         p_adjusted=shift.p_value,
-        n_reference=n_reference,
-        n_current=n_current,
+        n_reference=rows[0],
+        n_current=rows[1],
         n_needed=needed,
         note=note,
     )

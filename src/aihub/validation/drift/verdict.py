@@ -71,18 +71,37 @@ def undecided(
     column: str, test: str, *, n_reference: int, n_current: int, note: str, n_needed: int | None = None
 ) -> DriftResult:
     """Return the result of a test that could not be computed: never ok."""
-    return _without_test(column, test, Drift.NOT_ENOUGH_DATA, NAN, n_reference, n_current, note, n_needed)
+    return _without_test(
+        column,
+        test,
+        Drift.NOT_ENOUGH_DATA,
+        p_value=NAN,
+        n_reference=n_reference,
+        n_current=n_current,
+        note=note,
+        n_needed=n_needed,
+    )
 
 
 def certain(column: str, test: str, *, n_reference: int = 0, n_current: int = 0, note: str) -> DriftResult:
     """Return drift that needs no statistics: a column gone, a type changed, a constant that is another constant."""
-    return _without_test(column, test, Drift.DRIFT, 0.0, n_reference, n_current, note, None)
+    return _without_test(
+        column,
+        test,
+        Drift.DRIFT,
+        p_value=0.0,
+        n_reference=n_reference,
+        n_current=n_current,
+        note=note,
+        n_needed=None,
+    )
 
 
 def _without_test(
     column: str,
     test: str,
     verdict: Drift,
+    *,
     p_value: float,
     n_reference: int,
     n_current: int,
