@@ -117,7 +117,7 @@ def _detail(result: BacktestResult) -> dict[str, Any]:
 def _pjm(case: Case, quick: bool) -> dict[str, Any]:  # noqa: FBT001 - as above
     ours = _run(case, quick)
     peers: dict[str, Any] = {} if quick else peer_errors(case, ours, refit=REFIT_DAYS)
-    known = [value for value in peers.values() if isinstance(value, float)]
+    known = [error for errors in peers.values() if isinstance(errors, dict) for error in errors.values()]
     ratio = ours.metrics["mae"] / min(known) if known else None
     print(f"  peers {peers}, ours over the better one {ratio}", flush=True)
     return {**_detail(ours), "peers": peers, "ratio": ratio}
