@@ -21,8 +21,8 @@ RECENT_DAYS = 28
 """Days of a model's own recent errors that intervals adapt to."""
 _TRUST_DAYS = 7.0
 """After so many days, recent errors weigh as much as the calibration."""
-_LIMITS = (0.5, 3.0)
-"""An interval is stretched by recent errors to no less and no more than this."""
+_LIMITS = (0.9, 3.0)
+"""Recent errors stretch an interval to no less and no more than this: a calm month is no promise of a calm tomorrow."""
 GRID = np.round(np.concatenate([np.linspace(0.0, 0.98, 99), np.linspace(0.985, 0.999, 15)]), 4)
 """Levels at which a calibration is stored; between them it is interpolated."""
 MIN_WIDTHS = (0.05, 0.25, 0.5, 1.0)
