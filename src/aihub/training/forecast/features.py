@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aihub.training.forecast.panel import smoothed, trailing_extreme, trailing_mean
+from aihub.training.forecast.panel import carried, smoothed, trailing_extreme, trailing_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -142,7 +142,19 @@ class FeatureBuilder:
         """Return a trailing statistic of a column of the panel, computed at most once."""
         key = (name, kind, size)
         if key not in self._derived:
-            self._derived[key] = self.panel.per_series(self.panel.columns[name], _statistic(kind, size))
+            self._derived[key] = self.panel.per_series(self.column(name), _statistic(kind, size))
+        return self._derived[key]
+
+    def column(self, name: str) -> FloatArray:
+        """Return a column of the panel with its gaps filled from older values, or as it is where it holds words."""
+        if name in self.spec.categories:
+            return self.panel.columns[name]
+        key = (name, "carried", 0)
+        if key not in self._derived:
+            short, long = self.layout.short, self.layout.long
+            self._derived[key] = self.panel.per_series(
+                self.panel.columns[name], lambda values: carried(values, short, long)
+            )
         return self._derived[key]
 
 
@@ -170,7 +182,7 @@ class _RowFeatures:
         for name in self.builder.spec.unknown:
             yield from self._unknown(name)
         for name in self.builder.spec.categories:
-            yield name, self._at(self.builder.panel.columns[name], self.rows.step)
+            yield name, self._at(self.builder.column(name), self.rows.step)
         if self.builder.spec.series > 1:
             yield "series", np.where(self.rows.series < self.builder.spec.series, self.rows.series, np.nan)
 
@@ -196,14 +208,14 @@ class _RowFeatures:
 
     @cached_property
     def _days(self) -> list[FloatArray]:
-        layout, y = self.builder.layout, self.builder.panel.columns[TARGET]
+        layout, y = self.builder.layout, self.builder.column(TARGET)
         return [
             self._past(y, self.rows.step - self.day_lag - k * layout.short) for k in range(layout.short_lags)
         ]
 
     @cached_property
     def _weeks(self) -> list[FloatArray]:
-        layout, y = self.builder.layout, self.builder.panel.columns[TARGET]
+        layout, y = self.builder.layout, self.builder.column(TARGET)
         return [
             self._past(y, self.rows.step - self.week_lag - k * layout.long) for k in range(layout.long_lags)
         ]
@@ -238,7 +250,7 @@ class _RowFeatures:
             yield "holiday_week_lag", today[np.clip(at - self.week_lag, 0, None)]
 
     def _target(self) -> Iterator[Column]:
-        layout, rows, y = self.builder.layout, self.rows, self.builder.panel.columns[TARGET]
+        layout, rows, y = self.builder.layout, self.rows, self.builder.column(TARGET)
         day, short = layout.short, layout.steps(3)
         if layout.lags:
             for lag in layout.lags:
@@ -262,7 +274,7 @@ class _RowFeatures:
             yield "change_week", self._level(week) - self._level(week, back=week)
 
     def _seasonal(self) -> Iterator[Column]:
-        layout, rows, y = self.builder.layout, self.rows, self.builder.panel.columns[TARGET]
+        layout, rows, y = self.builder.layout, self.rows, self.builder.column(TARGET)
         for k, values in enumerate(self._days):
             yield f"day_lag_{k + 1}", values
         yield "day_lag_mean", _mean(self._days)
@@ -283,7 +295,7 @@ class _RowFeatures:
 
     def _known(self, name: str) -> Iterator[Column]:
         """Value, lags, smoothed values, and the change since the day and the week that the target is compared with."""
-        layout, rows, x = self.builder.layout, self.rows, self.builder.panel.columns[name]
+        layout, rows, x = self.builder.layout, self.rows, self.builder.column(name)
         many = len(self.builder.spec.known)
         now = self._at(x, rows.step)
         yield name, now
@@ -322,7 +334,7 @@ class _RowFeatures:
 
     def _unknown(self, name: str) -> Iterator[Column]:
         """Only what was measured at the origin or before."""
-        rows, x = self.rows, self.builder.panel.columns[name]
+        rows, x = self.rows, self.builder.column(name)
         yield f"{name}_last", self._past(x, rows.origin)
         yield f"{name}_day_lag", self._past(x, rows.step - self.day_lag)
         day = self.builder.layout.steps(24)

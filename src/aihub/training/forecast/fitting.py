@@ -15,7 +15,7 @@ from aihub.training.forecast.codec import Codec
 from aihub.training.forecast.conformal import Band, calibrate
 from aihub.training.forecast.ensemble import POINT, QUANTILES, Ensemble, Fitter, best_share
 from aihub.training.forecast.features import TARGET, Design, FeatureBuilder, FeatureSpec, Rows
-from aihub.training.forecast.forecaster import Forecaster, typical_size
+from aihub.training.forecast.forecaster import Forecaster, least_value, typical_size
 from aihub.training.forecast.history import tail
 from aihub.training.forecast.layout import Layout, layout_for
 from aihub.training.forecast.origins import Issue, origin_steps, training_pairs
@@ -71,6 +71,7 @@ class Plan:
     spec: FeatureSpec
     issues: tuple[Issue, ...]
     scale: FloatArray
+    least: FloatArray
     table: Table
 
 
@@ -106,13 +107,10 @@ def plan_for(config: TrainingConfig, table: PreparedTable, train: pl.DataFrame) 
         series=count,
         has_holidays=config.calendar is not None,
     )
-    scale = np.array(
-        [
-            typical_size(panel.columns[TARGET][b : b + n])
-            for b, n in zip(panel.base, panel.length, strict=True)
-        ]
-    )
-    return Plan(codec, layout, spec, _issues(codec, every, count), scale, rows)
+    each = [panel.columns[TARGET][b : b + n] for b, n in zip(panel.base, panel.length, strict=True)]
+    scale = np.array([typical_size(one) for one in each])
+    least = np.array([least_value(one) for one in each])
+    return Plan(codec, layout, spec, _issues(codec, every, count), scale, least, rows)
 
 
 def codec_for(config: TrainingConfig, table: PreparedTable, train: pl.DataFrame) -> Codec:
@@ -270,6 +268,7 @@ def fit_forecaster(
         layout=plan.layout,
         spec=plan.spec,
         scale=plan.scale,
+        least=plan.least,
         issues=plan.issues,
         ensemble=ensemble,
         calibration=calibration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aihub.types import FloatArray
 
 KIND = "forecast/1"
+_RESTS = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Forecaster:
         How tables become numbers, which seasons they have, which columns become features.
     scale
         Mean absolute target of each series in training, float64 ``(s,)``; the boosters work in its units.
+    least
+        Value below which each series cannot fall, float64 ``(s,)``: 0 or minus infinity, see `least_value`.
     issues
         When forecasts of each series are issued.
     ensemble, calibration
@@ -55,6 +58,9 @@ class Forecaster:
         Known rows: from some weeks before the split to the end of the data.
     trained_until
         Last step that the boosters were fitted to.
+    end_factors
+        By origin, the factor that the errors in the model's own history put on intervals of rows right after its end
+        (see `adaptation.stretches`): tomorrow's interval needs no forecast of the weeks before. Empty: not computed.
     """
 
     config: TrainingConfig
@@ -62,11 +68,13 @@ class Forecaster:
     layout: Layout
     spec: FeatureSpec
     scale: FloatArray
+    least: FloatArray
     issues: tuple[Issue, ...]
     ensemble: Ensemble
     calibration: Calibration
     history: Table
     trained_until: int
+    end_factors: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -123,7 +131,7 @@ class Forecaster:
         """Prediction, lower and upper bound in one pass; see `predict` and `predict_interval`."""
         wanted = self._level(level)
         path, answer, scale = self._answer(data, history)
-        lower, upper = self._interval(path, answer, wanted)
+        lower, upper = self._interval(path, answer, wanted, is_own=history is None)
         return answer.point * scale, lower * scale, upper * scale
 
     def leads(self, data: Any, *, history: Any | None = None) -> IntArray:
@@ -173,7 +181,7 @@ class Forecaster:
         step = np.repeat(ends[members], steps) + np.tile(np.arange(1, steps + 1), len(members))
         query = self._with_features(series, step, [self.history, *newer, *ahead], count)
         path, answer, scale = self._answer_rows(query, [*newer, *ahead], extra)
-        lower, upper = self._interval(path, answer, self.config.interval_level)
+        lower, upper = self._interval(path, answer, self.config.interval_level, is_own=history is None)
         names = np.array([*self.codec.series, *extra])
         columns: dict[str, Any] = {self.config.timestamp: self.codec.stamps(step)}
         if self.config.series_id is not None:
@@ -182,9 +190,17 @@ class Forecaster:
             {**columns, "prediction": answer.point * scale, "lower": lower * scale, "upper": upper * scale}
         )
 
-    def with_history(self, table: Table) -> Forecaster:
-        """Return the same model with other history."""
-        return replace(self, history=table)
+    def with_end_factors(self) -> Forecaster:
+        """Return the same model with `end_factors` computed: one forecast of its last weeks."""
+        known = panel_of([self.history], len(self.codec.series), (TARGET,))
+        members = np.flatnonzero(known.length > 0)
+        step = known_ends(known)[members] + 1
+        nothing = np.full(len(step), np.nan)
+        query = Table(members, step, dict.fromkeys(self.spec.columns, nothing))
+        path, answer, _ = self._answer_rows(query, [], ())
+        origin, first = np.unique(answer.rows.origin, return_index=True)
+        factors = self._factors(path, answer)[first]
+        return replace(self, end_factors=dict(zip(origin.tolist(), factors.tolist(), strict=True)))
 
     def to_files(self) -> dict[str, bytes]:
         """Everything that `from_files` needs: one native file per booster, and ``model.json``."""
@@ -203,11 +219,13 @@ class Forecaster:
             "numbers": list(self.codec.numbers),
             "zone": self.codec.zone,
             "scale": self.scale.tolist(),
+            "never_negative": np.isfinite(self.least).tolist(),
             "issues": [issue.to_json() for issue in self.issues],
             "change_share": self.ensemble.change_share,
             "calibration": self.calibration.to_json(),
             "history": history_to_json(self.history),
             "trained_until": self.trained_until,
+            "end_factors": [list(item) for item in self.end_factors.items()],
         }
         files[MODEL_FILE] = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
         return files
@@ -247,11 +265,13 @@ class Forecaster:
                 layout=layout,
                 spec=FeatureSpec.from_json(content["spec"]),
                 scale=np.asarray(content["scale"], dtype=np.float64),
+                least=np.where(content.get("never_negative", [False] * len(content["scale"])), 0.0, -np.inf),
                 issues=tuple(Issue.from_json(fields) for fields in content["issues"]),
                 ensemble=Ensemble(boosters, float(content["change_share"])),
                 calibration=Calibration.from_json(content["calibration"]),
                 history=history_from_json(content["history"]),
                 trained_until=int(content["trained_until"]),
+                end_factors={int(origin): float(f) for origin, f in content.get("end_factors", [])},
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtifactError(
@@ -266,9 +286,32 @@ class Forecaster:
             )
         return wanted
 
-    def _interval(self, path: Path, answer: Answer, level: float) -> tuple[FloatArray, FloatArray]:
-        """Bounds in units of the scale, adapted to the errors that were known at each row's origin."""
-        factor = stretches(
+    def _interval(
+        self, path: Path, answer: Answer, level: float, *, is_own: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Bounds in units of the scale, adapted to the errors that were known at each row's origin.
+
+        `is_own`: nothing was added to the model's own history.
+        """
+        origin = answer.rows.origin.tolist()
+        if is_own and self.end_factors.keys() >= set(origin):
+            factor = np.array([self.end_factors[one] for one in origin], dtype=np.float64)
+        else:
+            factor = self._factors(path, answer)
+        lower, upper = self.calibration.interval(answer.point, answer.band, level)
+        least = self._least(answer.rows.series)
+        return (
+            np.maximum(answer.point + factor * (lower - answer.point), least),
+            np.maximum(answer.point + factor * (upper - answer.point), least),
+        )
+
+    def _least(self, series: IntArray) -> FloatArray:
+        """Least value of each row; series that were not there in training have none."""
+        is_known = series < len(self.least)
+        return np.where(is_known, self.least[np.where(is_known, series, 0)], -np.inf)
+
+    def _factors(self, path: Path, answer: Answer) -> FloatArray:
+        return stretches(
             path,
             self.ensemble,
             self.calibration,
@@ -278,8 +321,6 @@ class Forecaster:
             level=self.config.interval_level,
             threads=self.config.threads,
         )
-        lower, upper = self.calibration.interval(answer.point, answer.band, level)
-        return answer.point + factor * (lower - answer.point), answer.point + factor * (upper - answer.point)
 
     def _answer(self, data: Any, history: Any | None) -> tuple[Path, Answer, FloatArray]:
         extra = () if history is None else self.codec.new_series(history, what="history")
@@ -319,7 +360,8 @@ class Forecaster:
                 "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
             )
         answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
-        return path, answer, scale[query.series]
+        point = np.maximum(answer.point, self._least(query.series))
+        return path, replace(answer, point=point), scale[query.series]
 
     def _scale(self, target: FloatArray, base: IntArray, length: IntArray) -> FloatArray:
         """Scale of each series; of one that was not there in training, from its history."""
@@ -353,6 +395,17 @@ def typical_size(target: FloatArray) -> float:
     known = np.abs(target[np.isfinite(target)])
     size = float(known.mean()) if len(known) else 0.0
     return size if size > 0 else 1.0
+
+
+def least_value(target: FloatArray) -> float:
+    """0 where a series is never negative and rests at exactly 0 in one row of a hundred (solar at night); else -infinity.
+
+    >>> least_value(np.array([0.0, 3.0, np.nan])), least_value(np.array([1.0, 3.0])), least_value(np.array([0.0, -3.0]))
+    (0.0, -inf, -inf)
+    """
+    known = target[np.isfinite(target)]
+    rests = len(known) and known.min() == 0 and np.mean(known == 0) >= _RESTS
+    return 0.0 if rests else -np.inf
 
 
 def _without_old(table: Table, query: Table, layout: Layout, count: int) -> Table:

@@ -36,7 +36,7 @@ def train_forecast(
     fitted = fit_forecaster(config, table, train, watch=watch.part("training", 0.0, 0.95))
     trained = time.perf_counter()
     watch.part("judging", 0.95, 1.0)(0.0)
-    model = fitted.forecaster
+    model = fitted.forecaster.with_end_factors()
     rows = forecast_rows(model, holdout)
     actual, y_pred, lower, upper = (
         rows.get_column(name).to_numpy().astype(np.float64)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -82,6 +83,29 @@ def test_intervals_adapt_to_errors_that_are_known(trained: TrainingResult) -> No
     assert trained.upper is not None
     calm = (trained.upper - trained.lower)[-24:].mean()
     assert (high - low)[-24:].mean() > 1.5 * calm
+
+
+def test_one_row_after_the_end_is_answered_from_the_stored_factor_as_a_batch_would_be(
+    trained: TrainingResult, cases: SimpleNamespace
+) -> None:
+    model = trained.model
+    future = cases.load_frame(61).tail(24).drop("load")
+    assert list(model.end_factors.values()) != [1.0]
+    plain = replace(model, end_factors={})
+    batch = pl.concat([trained.holdout.drop("load"), future])
+    for data in (future, future.slice(7, 1)):
+        np.testing.assert_array_equal(model.predict_interval(data), plain.predict_interval(data))
+    for now, whole in zip(model.predict_interval(future), model.predict_interval(batch), strict=True):
+        np.testing.assert_allclose(now, whole[-24:], rtol=1e-12)
+    np.testing.assert_array_equal(
+        load_model(model.to_files()).predict_interval(future), plain.predict_interval(future)
+    )
+    wild = trained.holdout.with_columns(
+        pl.col("load") * pl.Series(np.random.default_rng(0).uniform(0.5, 1.5, trained.holdout.height))
+    )
+    low, high = model.predict_interval(future, history=wild)
+    stored_low, stored_high = model.predict_interval(future)
+    assert (high - low).mean() > (stored_high - stored_low).mean()
 
 
 def test_the_target_column_of_the_rows_themselves_is_not_looked_at(trained: TrainingResult) -> None:
