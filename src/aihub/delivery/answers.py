@@ -27,18 +27,12 @@ def answer(artifact: Path, *, data: Path | None = None, horizon: int | None = No
     """
     import polars as pl  # noqa: PLC0415 - 0.1 s that other commands do not pay
 
-    from aihub.registry.loading import load_predictor  # noqa: PLC0415
-    from aihub.registry.stored import StoredModel  # noqa: PLC0415
+    from aihub.registry.loading import load_stored  # noqa: PLC0415 - each of these brings numpy or polars
     from aihub.training.data.rows import load_rows  # noqa: PLC0415
     from aihub.training.model import Forecast  # noqa: PLC0415
     from aihub.types import Scorer  # noqa: PLC0415
 
-    stored = load_predictor(artifact)
-    if not isinstance(stored, StoredModel):
-        raise InputError(
-            f"{artifact.name!r} was not trained by the hub; ask it through `aihub validate` or its own library"
-        )
-    model = stored.model
+    model = load_stored(artifact).model
     if isinstance(model, Forecast):
         future = None if data is None else load_rows(data, model.config)
         return model.forecast(horizon, future=future)

@@ -58,6 +58,25 @@ def load_predictor(
         raise ArtifactError(text if text.startswith(str(path)) else f"{path}: {text}") from error
 
 
+def load_stored(path: str | PathLike[str], *, limits: Limits | None = None) -> StoredModel:
+    """Read an artefact of the hub; nothing else is looked into.
+
+    Raises
+    ------
+    ArtifactError
+        The file is missing or damaged, or is of another kind.
+    """
+    path = Path(path)
+    content = read_regular(path)
+    if not content.startswith(artifacts.MAGIC):
+        raise ArtifactError(
+            f"{path} was not trained by the hub; ask it through `aihub validate` or its own library"
+        )
+    return _load_artifact(
+        artifacts.read_bytes(content, source=str(path)), limits=limits or _limits_of_environment()
+    )
+
+
 def _limits_of_environment() -> Limits:
     settings = from_environment()
     return Limits(timeout_s=settings.load_timeout_s, memory_bytes=settings.sandbox_memory_mb << 20)
