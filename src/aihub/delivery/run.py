@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.progress import Listener, Remark, ignore, step
-from aihub.errors import AIHubError
+from aihub.errors import AIHubError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +80,8 @@ class _Candidate:
     training: TrainingResult
     knowledge: GateKnowledge
     lineage: Lineage
+    champion: Version | None
+    champion_sequence: int
 
 
 def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> Delivery:
@@ -92,7 +94,7 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
     DataError, ConfigError
         The file or the spec cannot be used; nothing was written.
     """
-    candidate = _candidate(order, listener)
+    candidate = _candidate(order, registry, listener)
     with step("package", listener) as packing:
         digest = _pack(candidate, registry)
         path = registry.artifacts.path(digest)
@@ -100,7 +102,7 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
     report = _validate(candidate, path, registry, listener)
     version = _register(candidate, digest, report, registry, listener)
     files = _write_reports(report, order.reports / order.spec.name / str(version.number))
-    deployment = _deploy(order, version, registry, listener) if report.passed and order.deploy else None
+    deployment = _deploy(candidate, version, registry, listener) if report.passed and order.deploy else None
     return Delivery(
         version=version,
         report=report,
@@ -111,7 +113,7 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
     )
 
 
-def _candidate(order: Order, listener: Listener) -> _Candidate:
+def _candidate(order: Order, registry: Registry, listener: Listener) -> _Candidate:
     from aihub.validation.settings import resolve  # noqa: PLC0415 - numpy is not paid by `aihub --help`
 
     config = order.spec.training
@@ -119,12 +121,15 @@ def _candidate(order: Order, listener: Listener) -> _Candidate:
     resolve(config.model_type, spec=order.spec.validation)
     table = _read(order, listener)
     training = _train(config, table, listener)
+    serving = registry.serving(order.spec.name)
     return _Candidate(
         order=order,
         table=table,
         training=training,
         knowledge=_knowledge(config, training),
         lineage=_lineage(order, table),
+        champion=registry.version(order.spec.name, serving.version) if serving else None,
+        champion_sequence=serving.sequence if serving else 0,
     )
 
 
@@ -228,11 +233,24 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
-def _deploy(order: Order, version: Version, registry: Registry, listener: Listener) -> Deployment:
+def _deploy(
+    candidate: _Candidate, version: Version, registry: Registry, listener: Listener
+) -> Deployment | None:
+    """Deploy the version, unless another champion has come than the one that it was compared with."""
+    order = candidate.order
     with step("deploy", listener) as deploying:
-        deployment = registry.deploy(
-            order.spec.name, version.number, actor=order.actor, reason="the gate passed", now=order.now
-        )
+        try:
+            deployment = registry.deploy(
+                order.spec.name,
+                version.number,
+                actor=order.actor,
+                reason="the gate passed",
+                now=order.now,
+                expected_sequence=candidate.champion_sequence,
+            )
+        except ConflictError as error:
+            deploying.note = f"not deployed: {error}"
+            return None
         deploying.note = f"{version.semantic} serves in {deployment.environment}"
     return deployment
 
@@ -244,7 +262,7 @@ def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: L
 
     order, table, training = candidate.order, candidate.table, candidate.training
     config = order.spec.training
-    champion = registry.champion(order.spec.name)
+    champion = candidate.champion
     can_compare = champion is not None and _answers_same_rows(champion, config, table)
     if champion is not None and not can_compare:
         listener(Remark(f"{champion} needs other columns than this spec reads: compared by its metrics only"))
@@ -259,7 +277,7 @@ def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: L
             reference=training.train_frame.select(config.timestamp, *_features(config, training)),
             now=order.now,
             seed=config.seed,
-            context=_context(candidate, champion),
+            context=_context(candidate),
         )
         validating.note = "passed" if report.passed else f"FAILED: {report.failures[0]}"
     return report
@@ -285,7 +303,7 @@ def _answers_same_rows(champion: Version, config: TrainingConfig, table: Prepare
     return same and set(theirs.get("features", ())) <= set(table.frame.columns)
 
 
-def _context(candidate: _Candidate, champion: Version | None) -> dict[str, Any]:
+def _context(candidate: _Candidate) -> dict[str, Any]:
     order, table, training = candidate.order, candidate.table, candidate.training
     return {
         "model": {
@@ -294,7 +312,7 @@ def _context(candidate: _Candidate, champion: Version | None) -> dict[str, Any]:
             "algorithm": order.spec.training.algorithm,
         },
         "data": {"file": order.data.name, **table.fingerprint.to_dict()},
-        "champion": str(champion) if champion else None,
+        "champion": str(candidate.champion) if candidate.champion else None,
         "lineage": candidate.lineage.to_dict(),
         "notes": [note.to_dict() for note in table.notes] + list(training.notes),
         "backtest": None if training.backtest is None else training.backtest.to_dict(),
@@ -317,4 +335,5 @@ def _write_reports(report: ValidationReport, folder: Path) -> dict[str, Path]:
     try:
         return write_reports(report, folder)
     except OSError as error:
-        raise AIHubError(f"the report cannot be written to {folder}: {error}") from error
+        message = f"the report cannot be written to {folder}: {error}; name another folder with --report"
+        raise AIHubError(message) from error

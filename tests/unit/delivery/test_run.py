@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from aihub.delivery.progress import Event, StepFinished
 from aihub.delivery.run import Delivery, Order, deliver
 from aihub.hub import opened
 from aihub.settings import Settings
@@ -16,7 +17,7 @@ HOURS = 60 * 24
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def delivered(folder: Path, values: np.ndarray, training: dict[str, object]) -> Delivery:
+def ordered(folder: Path, values: np.ndarray, training: dict[str, object]) -> Order:
     start = datetime(2024, 1, 1, tzinfo=UTC)
     stamps = [start + timedelta(hours=i) for i in range(len(values))]
     path = folder / "meter.csv"
@@ -27,9 +28,12 @@ def delivered(folder: Path, values: np.ndarray, training: dict[str, object]) -> 
             "training": {"target": "value", "hyperparameters": {"n_estimators": 10}, **training},
         }
     )
-    settings = Settings(home=folder / "home", mlflow_tracking_uri="off")
-    with opened(settings) as hub:
-        order = Order(spec=spec, data=path, actor="tester", now=NOW, reports=folder / "reports")
+    return Order(spec=spec, data=path, actor="tester", now=NOW, reports=folder / "reports")
+
+
+def delivered(folder: Path, values: np.ndarray, training: dict[str, object]) -> Delivery:
+    order = ordered(folder, values, training)
+    with opened(Settings(home=folder / "home", mlflow_tracking_uri="off")) as hub:
         return deliver(order, hub.registry)
 
 
@@ -51,3 +55,26 @@ def test_a_metric_without_a_value_is_a_failed_gate_and_no_error(tmp_path: Path) 
     assert done.version.status == "rejected"
     assert "mape" not in done.version.metrics
     assert np.isfinite(list(done.version.metrics.values())).all()
+
+
+def test_a_champion_that_came_while_the_gate_was_judging_is_not_replaced(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = 100 + 20 * np.sin(np.arange(HOURS) * 2 * np.pi / 24) + rng.normal(size=HOURS)
+    order = ordered(tmp_path, values, {"model_type": "anomaly", "labels": False})
+    notes: list[str] = []
+    others: list[Delivery] = []
+    with opened(Settings(home=tmp_path / "home", mlflow_tracking_uri="off")) as hub:
+
+        def listen(event: Event) -> None:
+            if isinstance(event, StepFinished) and event.step == "validate":
+                others.append(deliver(order, hub.registry))
+            elif isinstance(event, StepFinished) and event.step == "deploy":
+                notes.append(event.note)
+
+        mine = deliver(order, hub.registry, listen)
+        champion = hub.registry.champion("meter")
+    assert mine.passed
+    assert mine.deployment is None
+    assert others[0].deployment is not None
+    assert champion == others[0].version
+    assert notes[0].startswith("not deployed: model 'meter' is at deployment 1 by 'tester', not 0")
