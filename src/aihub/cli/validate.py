@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aihub.validation.results import ValidationReport
 
 _FILE = click.Path(path_type=Path)
+_MOST_BYTES = 64 << 20
 
 
 @click.command()
@@ -209,10 +210,14 @@ def _baseline(path: Path | None) -> dict[str, float] | None:
     if path is None:
         return None
     content = _json(path, "a baseline")
-    metrics = content.get("checks", {}).get("performance", {}).get("metrics", content)
-    numbers = {
-        k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and not isinstance(v, bool)
-    }
+    metrics: Any = content
+    if "checks" in content:
+        for key in ("checks", "performance", "metrics"):
+            metrics = metrics.get(key) if isinstance(metrics, dict) else None
+    numbers = {}
+    for name, value in metrics.items() if isinstance(metrics, dict) else ():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[name] = _finite(value, name, path)
     if not numbers:
         raise DataError(
             'holds no metric; give JSON such as {"mae": 45.0}, or a report.json of the hub', file=str(path)
@@ -220,10 +225,22 @@ def _baseline(path: Path | None) -> dict[str, float] | None:
     return numbers
 
 
+def _finite(value: float, name: str, path: Path) -> float:
+    import math  # noqa: PLC0415 - only where a file is named
+
+    try:
+        if math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass
+    raise DataError(f"metric {name!r} is not finite. Give a number, or leave it out.", file=str(path))
+
+
 def _profile(path: Path | None) -> tuple[dict[str, Any] | None, Path | None]:
     """Return the guide's statistics or the path of a profile, whichever the file holds."""
     if path is None:
         return None, None
+    _require_file(path)
     try:
         with path.open("rb") as file:
             is_json = file.read(64).lstrip().startswith(b"{")
@@ -232,14 +249,23 @@ def _profile(path: Path | None) -> tuple[dict[str, Any] | None, Path | None]:
     return (_json(path, "training statistics"), None) if is_json else (None, path)
 
 
+def _require_file(path: Path) -> None:
+    """Refuse what has no size to be judged by (a pipe, a device) or is too large for a page of numbers."""
+    if path.exists() and not path.is_file():
+        raise DataError("is not a file. Name one.", file=str(path))
+    if path.exists() and path.stat().st_size > _MOST_BYTES:
+        raise DataError(f"is larger than {_MOST_BYTES >> 20} MiB. Check the path.", file=str(path))
+
+
 def _json(path: Path, what: str) -> dict[str, Any]:
     import json  # noqa: PLC0415 - only where a file is named
 
+    _require_file(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror}). Check the path.", file=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON ({error}). Give {what} as a JSON object.", file=str(path)) from error
     if not isinstance(content, dict):
         raise DataError(f"holds no JSON object. Give {what} as one.", file=str(path))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +281,11 @@ def _frame(table: Any) -> Any:
     if isinstance(table, nw.DataFrame):
         return table
     if isinstance(table, Mapping):
+        for name, column in table.items():
+            if not hasattr(column, "__len__"):
+                raise DataError(
+                    f"{type(column).__name__} is no column; give one value per row", column=str(name)
+                )
         lengths = {len(column) for column in table.values()}
         if len(lengths) > 1:
             raise DataError(
@@ -309,6 +315,8 @@ def _series(values: Any) -> Any:
 
 def array(values: Any, name: str = "values") -> NDArray[Any]:
     """One column as numpy: float64, ``datetime64[us]`` or object; see `columns`."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # what is masked is missing
     values = _series(values)
     if isinstance(values, nw.Series):
         dtype = values.dtype
@@ -319,6 +327,8 @@ def array(values: Any, name: str = "values") -> NDArray[Any]:
         if isinstance(dtype, nw.Duration):
             return _numpy_column(values.to_numpy())
         return _text_of(values) if _is_text(dtype) else _from_list(values.to_list())
+    if not hasattr(values, "dtype") and not isinstance(values, Iterable):
+        raise DataError(f"{type(values).__name__} is no column; give one value per row", column=name)
     return _numpy_column(np.asarray(values) if hasattr(values, "dtype") else _from_list(values))
 
 
@@ -400,8 +410,15 @@ def _from_list(values: Any) -> NDArray[Any]:
     """Array of a list: float64 where every entry is a number or missing, else objects."""
     items = list(values)
     if all(v is None or isinstance(v, int | float | np.number | np.bool_) for v in items):
-        return np.array([np.nan if v is None else v for v in items], dtype=np.float64)
+        return np.array([np.nan if v is None else _float(v) for v in items], dtype=np.float64)
     return _objects(items)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond every float
+        return math.inf if value > 0 else -math.inf
 
 
 def _objects(items: Sequence[Any]) -> NDArray[Any]:
@@ -453,7 +470,7 @@ def _numbers_among(found: NDArray[Any], name: str) -> FloatArray:
                 raise DataError(
                     f"{value!r} is no number; convert the column to numbers", column=name, row=row
                 )
-        return np.array([np.nan if v is None else float(v) for v in found], dtype=np.float64)
+        return np.array([np.nan if v is None else _float(v) for v in found], dtype=np.float64)
     raise DataError(
         f"values of type {found.dtype} are no numbers; convert the column to numbers", column=name
     )

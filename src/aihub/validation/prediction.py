@@ -56,7 +56,7 @@ def load(model: Any, *, loader: Callable[..., Predictor] | None = None, trust: b
     try:
         path = os.fspath(model)
         loaded = (loader or _default_loader())(path, trust=trust)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # loaders are plugins over native libraries and may raise anything
         raise ValidationError(f"Failed to load model: {_said(error)}") from error
     if not callable(getattr(loaded, "predict", None)):
@@ -134,8 +134,8 @@ def answers(
             score = _score(predictor, data, past, y_pred, rows)
         elif with_interval and callable(getattr(predictor, "predict_interval", None)):
             interval = _interval(predictor, data, past, rows)
-    except Exception as error:
-        # models are anybody's code; the caller needs one kind of error
+    except (Exception, SystemExit) as error:
+        # models are anybody's code; the caller needs one kind of error, and one that ends the process with 0 has not passed
         raise ValidationError(f"Failed to generate predictions: {_said(error)}") from error
     return Answers(y_pred, score, interval)
 
@@ -232,7 +232,7 @@ def _numbers(values: Any, rows: int, what: str) -> FloatArray:
     return numbers
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Text of an error; its type where it says nothing, or where the text alone is a riddle (``KeyError: 'x'``)."""
     text = str(error)
     if isinstance(error, ValidationError | OSError | DataError) and text:

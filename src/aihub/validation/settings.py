@@ -230,7 +230,12 @@ def _validate_value(where: str, key: str, value: Any, default: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,14 @@ from aihub.validation.prediction import (
 from aihub.validation.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray, Predictor
+
+_LONGEST_LINE = 1 << 20
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x9c", b"x\xda")
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,14 @@ def subject_of(
             features=_features(table, predictor, names, {target, time_column, series_column}),
             table=all_columns,
             y_pred=answer.y_pred,
-            y_true=None if label is None else floats(all_columns[label], label),
+            y_true=None if label is None else _truth(all_columns[label], label, is_anomaly=is_anomaly),
             score=answer.score,
             interval=answer.interval,
             timestamps=stamps,
             series=ids,
-            baseline_metrics=baseline_metrics,
+            baseline_metrics=_baseline(baseline_metrics),
             champion_pred=champion_pred,
-            training_stats=training_stats,
+            training_stats=_stats(training_stats),
             training_profile=_profile(training_profile, predictor),
             reference=None if reference is None else columns(read(reference)),
             feature_importance=_importance(predictor),
@@ -141,16 +145,37 @@ def read(data: Any) -> Any:
     import polars as pl  # noqa: PLC0415 - only for files
 
     path = Path(data)
+    _require_file(path)
     try:
         if path.suffix in {".parquet", ".pq"}:
-            return pl.read_parquet(path)
-        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=10_000)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"cannot be read: {error}. Give a CSV or Parquet file.", file=str(path)) from error
+            return pl.read_parquet(path, glob=False)
+        _require_lines(path)
+        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=10_000, glob=False)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"cannot be read: {reason}. Give a CSV or Parquet file.", file=str(path)) from error
+
+
+def _require_file(path: Path) -> None:
+    # A pipe or a device may never end.
+    if not path.is_file():
+        raise DataError("there is no such file, or it is no regular one. Check the path.", file=str(path))
+
+
+def _require_lines(path: Path) -> None:
+    with path.open("rb") as stream:
+        head = stream.read(_LONGEST_LINE)
+    if len(head) == _LONGEST_LINE and b"\n" not in head and not head.startswith(_COMPRESSED):
+        raise DataError(
+            f"has no line end in its first {_LONGEST_LINE >> 20} MiB. Give a table with one row a line.",
+            file=str(path),
+        )
 
 
 def _require(table: Any, names: tuple[str, ...], **roles: str | None) -> None:
     for role, name in roles.items():
+        if name is not None and not isinstance(name, str):
+            raise DataError(f"the {role} column was named as {name!r}; give its name as text")
         if name is not None and name not in names:
             raise DataError(
                 f"the validation data has no such column, which was named as {role}.{did_you_mean(name, names)}",
@@ -158,6 +183,49 @@ def _require(table: Any, names: tuple[str, ...], **roles: str | None) -> None:
             )
     if not n_rows(table):
         raise DataError("the validation data has no rows; a model is validated on at least one")
+
+
+def _truth(values: NDArray[Any], name: str, *, is_anomaly: bool) -> FloatArray:
+    found = floats(values, name)
+    if is_anomaly:
+        odd = np.flatnonzero(np.isfinite(found) & ~np.isin(found, (0.0, 1.0)))
+        if odd.size:
+            # scikit-learn's -1 for an outlier and 1 for the rest would be judged the wrong way round.
+            raise DataError(
+                f"{found[odd[0]]:g} is no label; give 1 for an anomaly and 0 for the rest",
+                column=name,
+                row=int(odd[0]) + 1,
+            )
+    return found
+
+
+def _baseline(metrics: Any) -> Mapping[str, float] | None:
+    """Metrics of the previous model as numbers; NaN stays, for the check to refuse."""
+    if metrics is None:
+        return None
+    if not isinstance(metrics, Mapping):
+        raise DataError(
+            f'baseline metrics of type {type(metrics).__name__}; give a mapping such as {{"mae": 45.0}}'
+        )
+    numbers = {}
+    for name, value in metrics.items():
+        try:
+            numbers[str(name)] = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(
+                f"baseline metric {name!r} is {str(value)[:40]!r}, which is no number; give one or leave it out"
+            ) from None
+    return numbers
+
+
+def _stats(stats: Any) -> Mapping[str, Mapping[str, float]] | None:
+    if stats is None:
+        return None
+    if not isinstance(stats, Mapping) or not all(isinstance(one, Mapping) for one in stats.values()):
+        raise DataError(
+            'training statistics must name mean and std per column, such as {"temperature": {"mean": 20.0, "std": 5.0}}'
+        )
+    return stats
 
 
 def _roles(
@@ -208,6 +276,7 @@ def _profile(given: Any, predictor: Any) -> Profile | None:
     if isinstance(given, bytes):
         return Profile.from_bytes(given)
     path = Path(given)
+    _require_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sample(600, 1).write_parquet(root / "good.parquet")
     sample(600, 2, shift=25).write_csv(root / "shifted.csv")
     (root / "train.profile").write_bytes(Profile.of(train.drop("load")).to_bytes())
+    (root / "huge.json").write_text('{"mae": 1' + "0" * 400 + "}")
+    (root / "deep.json").write_text('{"a":' * 100_000)
+    (root / "list.json").write_text('{"checks": [1]}')
+    os.mkfifo(root / "pipe")
     (root / "stats.json").write_text(
         '{"temperature": {"mean": 20.0, "std": 5.0}, "humidity": {"mean": 60.0, "std": 10.0}}'
     )
@@ -141,6 +146,12 @@ def test_thresholds_come_from_the_spec(folder: Path, tmp_path: Path) -> None:
         ({"baseline": "model.txt"}, "is not JSON"),
         ({"baseline": "stats.json"}, "holds no metric"),
         ({"baseline": "nothing.json"}, "nothing.json"),
+        ({"baseline": "huge.json"}, "is not finite"),
+        ({"baseline": "deep.json"}, "is not JSON"),
+        ({"baseline": "list.json"}, "holds no metric"),
+        ({"baseline": "pipe"}, "is not a file"),
+        ({"profile": "pipe"}, "is not a file"),
+        ({"spec": "pipe"}, "is not a file"),
         ({"profile": "good.csv"}, "profile"),
         ({"since": "2024-01-01"}, "--since"),
         ({"target": None}, "--target"),

@@ -116,6 +116,7 @@ def _change(text: bytes, field: str, change: Callable[[list[str]], list[str]]) -
         ("threshold", lambda w: ["nan", *w[1:]], "threshold is not a list of numbers"),
         ("threshold", lambda w: ["1e999", *w[1:]], "not finite"),
         ("leaf_value", lambda w: w[:-1], "leaf_value has 4 entries"),
+        ("leaf_value", lambda w: w * 1000, "leaf_value has 5000 entries"),
         ("leaf_value", lambda w: [*w, ""], "leaf_value is not"),
         ("num_leaves", lambda _: ["6"], "entries"),
         ("num_cat", lambda _: ["1"], "categories"),

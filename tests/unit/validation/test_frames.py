@@ -154,3 +154,23 @@ def test_time_stamps_of_any_zone_and_form() -> None:
         timestamps_utc(["yesterday"], "when")
     with pytest.raises(DataError, match="not a time stamp"):
         timestamps_utc([3.5])
+
+
+def test_what_is_masked_is_missing() -> None:
+    masked = np.ma.MaskedArray([1.0, 2.0, 3.0], mask=[False, True, False])
+    assert np.isnan(floats(masked)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_whole_number_beyond_every_float_is_infinite(sign: int) -> None:
+    huge = sign * 10**400
+    assert floats([1, huge])[1] == sign * math.inf
+    assert floats(pd.Series([decimal.Decimal(1), huge], dtype=object))[1] == sign * math.inf
+
+
+@pytest.mark.parametrize("scalar", [5, None, 1.5])
+def test_a_single_value_is_no_column(scalar: float | None) -> None:
+    with pytest.raises(DataError, match="is no column"):
+        floats(scalar, "y_true")
+    with pytest.raises(DataError, match=r"'x'.*is no column"):
+        columns({"x": scalar})

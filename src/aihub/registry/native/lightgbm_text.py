@@ -94,6 +94,7 @@ _TREE = {
     "leaf_coeff": (False, "any"),
     "shrinkage": (False, "one"),
 }
+_SLACK = 100
 _NEEDED = set(list(_TREE)[:9]) | {"shrinkage"}
 _NEEDED_BY_CATEGORIES = {"cat_boundaries", "cat_threshold"}
 _NEEDED_BY_LINEAR = {"leaf_const", "num_features", "leaf_features", "leaf_coeff"}
@@ -262,6 +263,10 @@ def _tree(index: int, block: str, features: int) -> str:
     values: dict[str, NDArray[Any]] = {}
     for name, text in fields.items():
         integer, per = _TREE[name]
+        # Counted before the words are taken apart: ten megabytes of them are two gigabytes of objects.
+        entries = text.count(" ") + 1
+        if per != "any" and entries > 2 * counts[per] + _SLACK:
+            raise ArtifactError(f"LightGBM model: {where}{name} has {entries} entries, not {counts[per]}")
         if per == "any":
             # The library writes two spaces around leaves without features.
             fields[name] = " ".join(text.split())

@@ -34,7 +34,7 @@ def compare(
     -------
     dict
         Per metric: current, baseline, degradation_pct (positive is worse, whichever way the metric runs; infinite where
-        the baseline is zero and the metric got worse), acceptable (never where either side is NaN).
+        the baseline is zero and the metric got worse), acceptable (never where either side is NaN or the current one infinite).
 
     Examples
     --------
@@ -55,7 +55,7 @@ def compare(
             "current": now,
             "baseline": before,
             "degradation_pct": percent,
-            "acceptable": bool(percent <= 100.0 * tolerance + _ROUNDING),
+            "acceptable": math.isfinite(now) and bool(percent <= 100.0 * tolerance + _ROUNDING),
         }
     return found
 
@@ -109,7 +109,7 @@ def _finding(name: str, comparison: Mapping[str, Any], tolerance: float) -> Find
     passed = comparison["acceptable"]
     if passed:
         message = ""
-    elif math.isnan(percent):
+    elif math.isnan(percent) or not math.isfinite(now):
         message = f"{name} {now:.4f} cannot be compared with the baseline {before:.4f}"
     else:
         message = f"{name} {now:.4f} is {percent:.2f}% worse than the baseline {before:.4f} (tolerance {tolerance:.0%})"

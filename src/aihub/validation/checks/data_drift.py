@@ -213,7 +213,8 @@ def _mean_drift(
     hard = [
         name
         for name, one in result.details["drift_detected"].items()
-        if one["drift"] and _is_far(one, parameters)
+        # Undecided here is never for want of rows: the statistics are no numbers, or the column is empty.
+        if one["drift"] is None or (one["drift"] and _is_far(one, parameters))
     ]
     return (
         result
