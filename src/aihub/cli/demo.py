@@ -32,7 +32,7 @@ ANOMALY = {
     "features": ["temperature", "humidity", "load"],
     "target": "is_anomaly",
 }
-SAMPLE_HOURS = 13_000
+SAMPLE_HOURS = 13_008  # whole days, so that tomorrow begins at midnight
 TOMORROW_HOURS = 24
 TOMORROW = "tomorrow.csv"
 LOAD_MODEL = "demo-load"
