@@ -83,3 +83,17 @@ def test_widths_that_are_right_are_kept() -> None:
         np.zeros(2), Band(*2 * [np.array([0.5, 3.0])]), 0.9
     )
     assert (high - low)[1] / (high - low)[0] > 5
+
+
+def test_sure_rows_do_not_make_the_others_narrow() -> None:
+    rng = np.random.default_rng(0)
+    is_night = np.arange(4000) % 2 == 0
+    residual = np.where(is_night, 0.0, rng.normal(size=4000))
+    band = Band(np.where(is_night, 0.0, 1.0), np.where(is_night, 0.0, 1.0))
+    calibration = calibrate(residual, band)
+    low, high = calibration.interval(np.zeros(4000), band, 0.9)
+    inside = (low <= residual) & (residual <= high)
+    assert inside[is_night].all()
+    assert abs(inside[~is_night].mean() - 0.9) < 0.01
+    excess = Calibration.from_json(calibration.to_json()).excess(residual, band, 0.9)
+    np.testing.assert_array_equal(np.isnan(excess), is_night)

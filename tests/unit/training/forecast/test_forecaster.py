@@ -325,3 +325,34 @@ def test_files_that_do_not_fit_together_are_refused(trained: TrainingResult) -> 
         load_model({})
     with pytest.raises(ArtifactError, match="not known here"):
         load_model({"model.json": b'{"kind": "poem/1"}'})
+
+
+def test_what_rests_at_zero_is_never_forecast_below(cases: SimpleNamespace) -> None:
+    config = cases.config_for(features=[])
+    frame = cases.load_frame(60).drop("temperature")
+    sun = frame.with_columns(load=(pl.col("load") - 100).clip(0))
+    result = train(config, cases.prepared(sun, config))
+    night = (result.holdout.get_column("load") == 0).to_numpy()
+    assert result.lower is not None
+    assert result.upper is not None
+    assert min(result.y_pred.min(), result.lower.min()) == 0.0
+    assert (result.upper[night] >= 0).all()
+    again = load_model(result.model.to_files())
+    np.testing.assert_array_equal(again.predict(result.holdout), result.y_pred)
+    signed = sun.with_columns(pl.col("load") - 1)
+    assert train(config, cases.prepared(signed, config)).y_pred.min() < -0.5
+
+
+def test_a_gap_in_the_history_costs_little(trained: TrainingResult) -> None:
+    last = trained.holdout.tail(24)
+    stamp = pl.col("timestamp")
+    end = last.get_column("timestamp")[0]
+    gap = trained.model.history
+    cut = gap.step.max() - 47
+    target = np.where((gap.step > cut) & (gap.step <= cut + 24), np.nan, gap.columns["y"])
+    model = replace(trained.model, history=replace(gap, columns={**gap.columns, "y": target}))
+    actual = last.get_column("load").to_numpy()
+    with_gap, without = (
+        np.abs(m.predict(last.filter(stamp >= end)) - actual).mean() for m in (model, trained.model)
+    )
+    assert with_gap < 2 * without

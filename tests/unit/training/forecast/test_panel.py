@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aihub.training.forecast.panel import Table, panel_of, smoothed, trailing_extreme, trailing_mean
+from aihub.training.forecast.panel import Table, carried, panel_of, smoothed, trailing_extreme, trailing_mean
 
 VALUES = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=1, max_size=60).map(
     np.array
@@ -60,3 +60,20 @@ def test_a_later_table_wins_unless_it_knows_nothing() -> None:
     np.testing.assert_array_equal(panel.columns["y"], [1.0, 2.0, np.nan, 9.0, 3.0])
     got = panel.gather(panel.columns["y"], np.array([0, 0, 1, 2]), np.array([9, 13, 3, 3]))
     np.testing.assert_array_equal(got, [np.nan, 9.0, 3.0, np.nan])
+
+
+@given(VALUES, st.integers(1, 5), st.integers(1, 4))
+@settings(max_examples=60)
+def test_gaps_are_filled_from_older_values_only(values: np.ndarray, short: int, weeks: int) -> None:
+    long = short * weeks
+    filled = carried(values, short, long)
+    known = np.isfinite(values)
+    np.testing.assert_array_equal(filled[known], values[known])
+    for at in np.flatnonzero(~known):
+        days = [values[at - k * short] for k in range(1, weeks + 1) if at >= k * short]
+        seen = [value for value in days if np.isfinite(value)][:1]
+        if at >= long and np.isfinite(values[at - long]):
+            seen.append(values[at - long])
+        np.testing.assert_allclose(filled[at], np.mean(seen) if seen else np.nan)
+    cut = len(values) // 2
+    np.testing.assert_array_equal(carried(values[:cut], short, long), filled[:cut])
