@@ -136,7 +136,10 @@ class Forecaster:
 
     def leads(self, data: Any, *, history: Any | None = None) -> IntArray:
         """Return the steps from each row's origin to the row, in row order; see `predict`."""
-        return self._answer(data, history)[1].rows.lead
+        query, newer, extra = self._read(data, history)
+        if not len(query):
+            return np.empty(0, dtype=np.int64)
+        return self._path(query, newer, extra)[0].rows(query.series, query.step).lead
 
     def forecast(
         self, horizon: int | None = None, *, history: Any | None = None, future: Any | None = None
@@ -323,10 +326,13 @@ class Forecaster:
         )
 
     def _answer(self, data: Any, history: Any | None) -> tuple[Path, Answer, FloatArray]:
+        return self._answer_rows(*self._read(data, history))
+
+    def _read(self, data: Any, history: Any | None) -> tuple[Table, list[Table], tuple[str, ...]]:
+        """Rows to forecast, newer history, and the series that only the history knows."""
         extra = () if history is None else self.codec.new_series(history, what="history")
         query = self.codec.table(data, what="data", extra=extra, target=False)
-        newer = [] if history is None else [self._read_history(history, extra)]
-        return self._answer_rows(query, newer, extra)
+        return query, [] if history is None else [self._read_history(history, extra)], extra
 
     def _read_history(self, history: Any, extra: tuple[str, ...]) -> Table:
         return self.codec.table(history, what="history", extra=extra, target=True, features=False)
@@ -335,6 +341,20 @@ class Forecaster:
         self, query: Table, newer: list[Table], extra: tuple[str, ...]
     ) -> tuple[Path, Answer, FloatArray]:
         """Forecast rows in units of their scale; `query` has no target."""
+        path, scale = self._path(query, newer, extra)
+        if not len(query):
+            none = np.empty(0)
+            return path, _nothing(none), none
+        if not np.isfinite(path.panel.columns[TARGET]).any():
+            raise DataError(
+                "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
+            )
+        answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
+        point = np.maximum(answer.point, self._least(query.series))
+        return path, replace(answer, point=point), scale[query.series]
+
+    def _path(self, query: Table, newer: list[Table], extra: tuple[str, ...]) -> tuple[Path, FloatArray]:
+        """Everything that is known for `query`, in units of the scale of each series, and that scale."""
         count = len(self.codec.series) + len(extra)
         known = [_without_old(table, query, self.layout, count) for table in (self.history, *newer)]
         until = np.full(count, np.iinfo(np.int64).min // 4)
@@ -352,16 +372,7 @@ class Forecaster:
             self.codec.zone,
             self.config.calendar,
         )
-        if not len(query):
-            none = np.empty(0)
-            return path, _nothing(none), none
-        if not np.isfinite(panel.columns[TARGET]).any():
-            raise DataError(
-                "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
-            )
-        answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
-        point = np.maximum(answer.point, self._least(query.series))
-        return path, replace(answer, point=point), scale[query.series]
+        return path, scale
 
     def _scale(self, target: FloatArray, base: IntArray, length: IntArray) -> FloatArray:
         """Scale of each series; of one that was not there in training, from its history."""

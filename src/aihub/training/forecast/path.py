@@ -71,6 +71,10 @@ class Path:
         last = int((self.panel.start + self.panel.length)[used].max()) + pad
         return Calendar(first, last - first, self.layout.step_s, self.offset_s, self.zone, self.country)
 
+    def rows(self, series: IntArray, step: IntArray) -> Rows:
+        """Return each (series, step) with the origin that it is forecast from."""
+        return Rows(series, _plan(self, self.calendar(), series, step).origin, step)
+
     def forecast(self, series: IntArray, step: IntArray, ensemble: Ensemble, *, threads: int) -> Answer:
         """Forecast each (series, step)."""
         calendar = self.calendar()
