@@ -29,7 +29,7 @@ from aihub.validation.drift.clock import WEEK_S, median_step, utc_seconds
 from aihub.validation.drift.report import DriftSettings
 from aihub.validation.drift.series import SeriesSettings
 from aihub.validation.frames import numeric_names
-from aihub.validation.profile import NumericSummary, Profile, common_bins
+from aihub.validation.profile import CommonBins, NumericSummary, Profile
 from aihub.validation.report import plots
 from aihub.validation.results import CheckResult, Finding
 
@@ -96,12 +96,16 @@ def data_drift(subject: Subject, parameters: Mapping[str, Any], severity: Severi
                 )
                 for r in kept
             ]
-        return _conclude(DATA, _REASON, judged, parameters, severity, _plots(judged, reference, features))
+        return _conclude(
+            DATA, _REASON, judged, parameters, severity, shown=_plots(judged, reference, features)
+        )
     if reference is not None:
         is_seasonal = subject.timestamps is not None and not parameters["ignore_season"]
         report = _profile_report(subject, features, reference, parameters)
         judged = [_judge_profile(r, parameters, is_seasonal=is_seasonal) for r in report.results]
-        return _conclude(DATA, _REASON, judged, parameters, severity, _plots(judged, reference, features))
+        return _conclude(
+            DATA, _REASON, judged, parameters, severity, shown=_plots(judged, reference, features)
+        )
     if subject.training_stats:
         return _mean_drift(subject, features, parameters, severity)
     return skipped(DATA, severity, "no training profile, reference rows or training statistics were given")
@@ -248,7 +252,7 @@ def prediction_drift(subject: Subject, parameters: Mapping[str, Any], severity: 
         known = {"prediction": references["prediction"]}
         report = _series_report(subject, {"prediction": subject.y_pred}, known, parameters)
         judged = [_judge_series(r, parameters, known[r.column]) for r in report.results]
-        return _conclude(PREDICTION, _PREDICTION_REASON, judged, parameters, severity, {})
+        return _conclude(PREDICTION, _PREDICTION_REASON, judged, parameters, severity, shown={})
     profile = subject.training_profile
     name = profile.spec.prediction if profile is not None else None
     is_seasonal = subject.timestamps is not None
@@ -266,7 +270,7 @@ def prediction_drift(subject: Subject, parameters: Mapping[str, Any], severity: 
     )
     judged = [_judge_profile(r, parameters, is_seasonal=is_seasonal) for r in report.results]
     shown = _plots(judged, before, {"prediction": subject.y_pred})
-    return _conclude(PREDICTION, _PREDICTION_REASON, judged, parameters, severity, shown)
+    return _conclude(PREDICTION, _PREDICTION_REASON, judged, parameters, severity, shown=shown)
 
 
 @quiet
@@ -283,7 +287,12 @@ def multivariate_drift(subject: Subject, parameters: Mapping[str, Any], severity
     result = kernel_drift(rows, numeric, alpha=float(parameters["alpha"]), block=block, seed=subject.seed)
     step_text = "Look at pairs of columns; train again if the new dependence is here to stay."
     return _conclude(
-        JOINT, _JOINT_REASON, [_Judged(result, is_hard=True, next_step=step_text)], parameters, severity, {}
+        JOINT,
+        _JOINT_REASON,
+        [_Judged(result, is_hard=True, next_step=step_text)],
+        parameters,
+        severity,
+        shown={},
     )
 
 
@@ -293,6 +302,7 @@ def _conclude(
     judged: list[_Judged],
     parameters: Mapping[str, Any],
     severity: Severity,
+    *,
     shown: Mapping[str, Any],
 ) -> CheckResult:
     """One finding per column, the worst of its results first; the milder severity unless something is material."""
@@ -403,9 +413,9 @@ def _plots(judged: list[_Judged], reference: Profile | None, features: Columns) 
             continue
         after = NumericSummary.of(values)
         if before.n and after.n:
-            lower, upper, ref, cur = common_bins(before.histogram, after.histogram)
-            edges = np.append(lower, upper[-1])
-            shown[name] = plots.histogram(edges, ref, cur, title=name)
+            bins = CommonBins.of(before.histogram, after.histogram)
+            edges = np.append(bins.lower, bins.upper[-1])
+            shown[name] = plots.histogram(edges, bins.reference, bins.current, title=name)
     return shown
 
 

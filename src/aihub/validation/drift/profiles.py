@@ -8,13 +8,12 @@ import numpy as np
 
 from aihub.types import Drift
 from aihub.validation.drift.binned import minimum_effect_ks, rows_needed
-from aihub.validation.drift.bins import CommonBins
 from aihub.validation.drift.categories import OTHER, category_shift, rows_for_categories
 from aihub.validation.drift.explain import jensen_shannon, population_stability_index, reference_deciles
 from aihub.validation.drift.report import DriftReport, DriftSettings, adjusted, weighted
 from aihub.validation.drift.shares import ShareShift, outside_range, rows_for_share, share_above, share_shift
 from aihub.validation.drift.verdict import NAN, DriftResult, certain, undecided
-from aihub.validation.profile import CategorySummary, NumericSummary
+from aihub.validation.profile import CategorySummary, CommonBins, NumericSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -177,30 +177,6 @@ class FloatHistogram:
         return found
 
 
-def common_bins(
-    a: FloatHistogram, b: FloatHistogram
-) -> tuple[FloatArray, FloatArray, NDArray[np.int64], NDArray[np.int64]]:
-    """Both histograms on the same bins: lower bounds, upper bounds, counts of `a`, counts of `b`; shape (k,) each.
-
-    Every bin holds at least one value of one of them. The counts are exact, so ``max|cumsum(a)/n - cumsum(b)/m|`` is a
-    lower bound of the two samples' Kolmogorov-Smirnov distance, and equal to it where both are exact.
-
-    Examples
-    --------
-    >>> a, b = FloatHistogram.of(np.array([1.0, 2.0])), FloatHistogram.of(np.array([2.0, 4.0]))
-    >>> [part.tolist() for part in common_bins(a, b)]
-    [[1.0, 2.0, 4.0], [1.0, 2.0, 4.0], [1, 1, 0], [0, 1, 1]]
-    """
-    shift = max(a.shift, b.shift)
-    a, b = a.coarsened(shift), b.coarsened(shift)
-    keys = np.union1d(a.keys, b.keys)
-    counts = np.zeros((2, keys.size), np.int64)
-    counts[0, np.searchsorted(keys, a.keys)] = a.counts
-    counts[1, np.searchsorted(keys, b.keys)] = b.counts
-    both = FloatHistogram(shift, keys, counts.sum(axis=0), min(a.grain, b.grain))
-    return both.lower, both.upper, counts[0], counts[1]
-
-
 def ordered_keys(values: FloatArray) -> NDArray[np.int64]:
     """Bit patterns of `values` as integers in the order of the values; negative zero counts as zero."""
     bits = (np.ascontiguousarray(values, dtype=np.float64) + 0.0).view(np.int64)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aihub.validation.profile.histogram import FloatHistogram, common_bins
+from aihub.validation.profile.common import CommonBins
+from aihub.validation.profile.histogram import FloatHistogram
 from aihub.validation.profile.numeric import Moments
 
 if TYPE_CHECKING:
@@ -209,23 +210,25 @@ class ClassificationSums:
         """Give precision, recall, f1_score, auc_roc and accuracy; auc_roc counts scores of one bin as ties."""
         if not self.n or self.bad:
             return dict.fromkeys(("precision", "recall", "f1_score", "auc_roc", "accuracy"), math.nan)
-        _, _, positive, negative = common_bins(self.positive, self.negative)
+        bins = CommonBins.of(self.positive, self.negative)
         return {
             "precision": _ratio(self.tp, self.tp + self.fp),
             "recall": _ratio(self.tp, self.tp + self.fn),
             "f1_score": _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn),
-            "auc_roc": area(positive, negative),
+            "auc_roc": area(bins.reference, bins.current),
             "accuracy": _ratio(self.tp + self.tn, self.n),
         }
 
 
-def area(positive: NDArray[np.integer[Any]], negative: NDArray[np.integer[Any]]) -> float:
+def area(
+    positive: FloatArray | NDArray[np.integer[Any]], negative: FloatArray | NDArray[np.integer[Any]]
+) -> float:
     """Mann-Whitney's statistic from counts per ascending score."""
     n_positive, n_negative = int(positive.sum()), int(negative.sum())
     if not n_positive or not n_negative:
         return math.nan
     below = np.cumsum(negative) - negative
-    wins = float(np.dot(positive.astype(np.float64), below + negative / 2.0))
+    wins = float(np.dot(positive, below + negative / 2.0))
     return wins / n_positive / n_negative
 
 

@@ -13,7 +13,6 @@ from scipy.stats import binom, false_discovery_control, ks_2samp, ncx2, norm
 from aihub.types import Drift
 from aihub.validation.drift import compare_profiles, mean_std_drift
 from aihub.validation.drift.binned import minimum_effect_ks, rows_needed
-from aihub.validation.drift.bins import CommonBins
 from aihub.validation.drift.categories import OTHER, category_shift, rows_for_categories
 from aihub.validation.drift.explain import (
     jensen_shannon,
@@ -25,7 +24,7 @@ from aihub.validation.drift.multiplicity import benjamini_hochberg
 from aihub.validation.drift.normal import folded_normal_tail, noncentral_chi2_tail, wilson
 from aihub.validation.drift.shares import outside_range, share_above, share_shift
 from aihub.validation.drift.verdict import worst_drift
-from aihub.validation.profile import FloatHistogram, NumericSummary, Profile, common_bins
+from aihub.validation.profile import CommonBins, FloatHistogram, NumericSummary, Profile
 
 counts = st.lists(st.integers(0, 1000), min_size=1, max_size=30)
 finite = st.floats(-1e6, 1e6)
@@ -115,14 +114,14 @@ def test_bad_counts_are_refused() -> None:
 
 
 @given(st.lists(finite, min_size=1, max_size=60), st.lists(finite, min_size=1, max_size=60))
-def test_common_bins_are_those_of_the_profile(first: list[float], second: list[float]) -> None:
+def test_common_bins_hold_every_value_once(first: list[float], second: list[float]) -> None:
     a, b = FloatHistogram.of(np.array(first)), FloatHistogram.of(np.array(second))
-    lower, upper, n, m = common_bins(a, b)
     bins = CommonBins.of(a, b)
-    assert np.array_equal(bins.reference, n)
-    assert np.array_equal(bins.current, m)
-    assert np.array_equal(bins.lower, lower)
-    assert np.array_equal(bins.upper, upper)
+    for counts_of, values in ((bins.reference, first), (bins.current, second)):
+        inside = [(np.asarray(values) + 0.0 <= upper).sum() for upper in bins.upper]
+        assert np.array_equal(np.cumsum(counts_of), inside)
+    assert (bins.reference + bins.current > 0).all()
+    assert (bins.lower <= bins.upper).all()
     outside = np.asarray(second)[(np.asarray(second) < min(first)) | (np.asarray(second) > max(first))]
     assert bins.beyond(min(first), max(first)) <= len(outside)
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from aihub.validation.profile.common import CommonBins
 from aihub.validation.profile.counting import SHORT, HistogramBuilder
-from aihub.validation.profile.histogram import MAX_BINS, FloatHistogram, common_bins
+from aihub.validation.profile.histogram import MAX_BINS, FloatHistogram
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 columns = arrays(np.float64, st.integers(0, 60), elements=finite)
@@ -116,7 +117,8 @@ def test_fast_counting_agrees_with_sorting(draw: Any) -> None:
 def test_common_bins_give_the_exact_ks_distance_of_exact_histograms() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=300), rng.normal(0.5, 1, 200)
-    _, _, x, y = common_bins(FloatHistogram.of(a), FloatHistogram.of(b))
+    bins = CommonBins.of(FloatHistogram.of(a), FloatHistogram.of(b))
+    x, y = bins.reference, bins.current
     found = np.abs(np.cumsum(x) / 300 - np.cumsum(y) / 200).max()
     grid = np.concatenate((a, b))
     truth = max(abs((a <= g).mean() - (b <= g).mean()) for g in grid)
@@ -126,7 +128,8 @@ def test_common_bins_give_the_exact_ks_distance_of_exact_histograms() -> None:
 def test_binned_ks_distance_is_never_above_the_true_one() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=40_000), rng.normal(0.1, 1, 30_000)
-    _, _, x, y = common_bins(FloatHistogram.of(a), FloatHistogram.of(b))
+    bins = CommonBins.of(FloatHistogram.of(a), FloatHistogram.of(b))
+    x, y = bins.reference, bins.current
     found = np.abs(np.cumsum(x) / a.size - np.cumsum(y) / b.size).max()
     grid = np.sort(np.concatenate((a, b)))
     truth = np.abs(
