@@ -12,12 +12,13 @@ import io
 import json
 import re
 import struct
+import time
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import ArtifactError, InputError
-from aihub.registry.files import read_regular, write_atomically
+from aihub.registry.files import read_regular, sweep, write_atomically
 from aihub.registry.versioning import canonical_json
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ MAGIC = b"PK\x03\x04"
 MAX_ARTIFACT_BYTES = 1 << 30
 MAX_MANIFEST_BYTES = 8 << 20
 MAX_FILES = 256
+LEFTOVER_AGE_S = 86_400.0
+"""A temporary file older than this has no writer any more."""
 MEMBER = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 KIND = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}/[1-9][0-9]{0,3}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -245,12 +248,17 @@ class ArtifactStore:
         return self.root / digest[:2] / f"{digest}{SUFFIX}"
 
     def put(self, data: bytes) -> str:
-        """Store a packed artefact and return its digest. Idempotent; mends a damaged copy."""
+        """Store a packed artefact and return its digest. Idempotent; mends a damaged copy.
+
+        Also removes what writers that were killed have left beside it.
+        """
         digest = read_bytes(data).digest
+        path = self.path(digest)
         try:
             self.verify(digest)
         except ArtifactError:
-            write_atomically(self.path(digest), data)
+            write_atomically(path, data)
+        sweep(path.parent, older_than_s=LEFTOVER_AGE_S, now_s=time.time())
         return digest
 
     def get(self, digest: str) -> Artifact:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import warnings
 import zipfile
 from typing import TYPE_CHECKING
@@ -158,3 +159,14 @@ def test_write_returns_the_digest_of_the_file(tmp_path: Path) -> None:
     digest = write(tmp_path / "model.pkl", pack(FILES, MANIFEST))
     assert hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest() == digest
     assert read(tmp_path / "model.pkl").digest == digest
+
+
+def test_storing_removes_what_killed_writers_have_left_beside(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    path = store.path(store.put(pack(FILES, MANIFEST)))
+    old, young = path.with_name(".old.tmp"), path.with_name(".young.tmp")
+    old.write_bytes(b"half")
+    young.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    store.put(pack(FILES, MANIFEST))
+    assert sorted(path.parent.iterdir()) == [young, path]
