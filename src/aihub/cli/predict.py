@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json, table
-from aihub.errors import InputError, NotFoundError
+from aihub.errors import DataError, InputError, NotFoundError
 
 if TYPE_CHECKING:
     import polars as pl
 
     from aihub.registry.registry import Registry
+
+WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
+"""Suffix of an answer's file, and the method of a data frame that writes it."""
 
 
 @click.command()
@@ -46,7 +49,11 @@ def predict(
     from aihub.delivery.answers import answer  # noqa: PLC0415 - polars
     from aihub.hub import opened  # noqa: PLC0415
 
+    if output is not None and output.suffix not in WRITERS:
+        raise InputError(f"--output {str(output)!r} must end in {' or '.join(WRITERS)}")
     if Path(model).is_file():
+        if version is not None:
+            raise InputError(f"{model!r} is a model file and has no --version; leave it out, or name a model")
         answered = answer(Path(model), data=data, horizon=horizon)
     else:
         with opened() as hub:
@@ -74,9 +81,8 @@ def _artifact(registry: Registry, model: str, version: str | None) -> Path:
 
 
 def _write(answered: pl.DataFrame, output: Path) -> None:
-    if output.suffix == ".parquet":
-        answered.write_parquet(output)
-    elif output.suffix == ".csv":
-        answered.write_csv(output)
-    else:
-        raise InputError(f"--output {str(output)!r} must end in .csv or .parquet")
+    try:
+        getattr(answered, WRITERS[output.suffix])(output)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}). Give another path."
+        raise DataError(message, file=str(output)) from error
