@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PREFIX = "AIHUB_"
 ALIASES = {"DATABASE_URL": "database_url", "MLFLOW_TRACKING_URI": "mlflow_tracking_uri"}
 """Names of the outside world that are understood without our prefix; ours win where both are set."""
+MLFLOW_OFF = "off"
+"""Stands for an MLflow address where there is to be no mirror."""
 RESERVED = {"AIHUB_URL", "AIHUB_API_KEY", "AIHUB_SHARED_DATA"}
 """Variables with our prefix that belong to the client and to the tests."""
 

@@ -110,8 +110,10 @@ def sqlite(settings: Settings) -> Diagnosis:
 
 def mlflow(settings: Settings) -> Diagnosis:
     """Name where MLflow is: it is only mirrored to, and the hub works without it and catches up."""
-    if settings.mlflow_uri == "off":
-        return Diagnosis("mlflow", "off")
+    from aihub.settings import MLFLOW_OFF  # noqa: PLC0415 - pydantic
+
+    if settings.mlflow_uri == MLFLOW_OFF:
+        return Diagnosis("mlflow", settings.mlflow_uri)
     return Diagnosis("mlflow", settings.mlflow_uri.partition("@")[2] or settings.mlflow_uri)
 
 

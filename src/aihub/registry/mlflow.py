@@ -28,7 +28,7 @@ from aihub.registry.artifacts import SUFFIX, ArtifactStore
 from aihub.registry.boosters import native_bytes, parse
 from aihub.registry.native import lightgbm_text
 from aihub.registry.registry import ALIAS_TOPIC, VERSION_TOPIC, Registry
-from aihub.settings import from_environment
+from aihub.settings import MLFLOW_OFF, from_environment
 from aihub.store import outbox
 from aihub.store.engine import create, read, write
 from aihub.store.tables import DEFAULT_TENANT
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "aihub"
 UID_TAG = "aihub.uid"
-OFF = "off"
 STAGES = {"production": "production", "staging": "staging"}
 """Stages of the old model of MLflow, in lower case, and the alias that each has become."""
 MAX_PARAM = 6000
@@ -96,7 +95,7 @@ def start(settings: Settings, *, tenant: str = DEFAULT_TENANT) -> subprocess.Pop
     its standard input is closed: `process.communicate(timeout=...)` does that and returns one line of JSON, the
     `SyncResult`. After a timeout, or when the caller has ended, it finishes by itself.
     """
-    if settings.mlflow_uri == OFF:
+    if settings.mlflow_uri == MLFLOW_OFF:
         return None
     environment = {
         **os.environ,
@@ -134,7 +133,7 @@ def sync(
     when_ready
         Called once MLflow is imported and its tables exist, before the outbox is read.
     """
-    if settings.mlflow_uri == OFF:
+    if settings.mlflow_uri == MLFLOW_OFF:
         return SyncResult(done=0, pending=0)
     engine = create(settings.store_url, journal=settings.sqlite_journal)
     registry = Registry(engine, ArtifactStore(settings.artifacts_dir), tenant)
