@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aihub.delivery.progress import Event, Listener, Remark, StepAdvanced, StepFinished, StepStarted
+from aihub.delivery.progress import Event, Listener, Remark, StepAdvanced, StepFinished, StepStarted, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-PLAIN_WIDTH = 100
 
 
 def is_terminal() -> bool:
@@ -27,16 +25,12 @@ def is_terminal() -> bool:
 def shown_progress(*, quiet: bool = False) -> Iterator[Listener]:
     """Yield a listener that shows the steps of a delivery as they come; with `quiet` it shows nothing."""
     if quiet:
-        yield _nothing
+        yield ignore
     elif is_terminal():
         with _live() as listener:
             yield listener
     else:
         yield _plain
-
-
-def _nothing(event: Event) -> None:
-    del event
 
 
 def _plain(event: Event) -> None:

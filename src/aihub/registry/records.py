@@ -142,10 +142,6 @@ class Deployment:
         """Whether this is the deployment that serves."""
         return self.ended_at is None
 
-    def served_s(self, now: datetime) -> float:
-        """Seconds that it has served, up to `now` for the champion."""
-        return ((self.ended_at or now) - self.started_at).total_seconds()
-
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Deployment:
         """Read a row of `aihub.store.deployments.select_deployments`."""

@@ -21,7 +21,6 @@ from aihub.registry.allowlist import ALLOWED, PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_STEPS = 20_000_000
 _STOP_REASON = "if you know where the file comes from, load it with trust=True; it is read in a confined process then too"
 
 
