@@ -35,11 +35,11 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
     UnavailableError
         The database does not answer.
     """
-    from aihub.registry.artifacts import ArtifactStore  # noqa: PLC0415 - SQLAlchemy is not paid by `aihub --help`
-    from aihub.registry.registry import Registry  # noqa: PLC0415
-    from aihub.settings import from_environment  # noqa: PLC0415
-    from aihub.store import engine as engines  # noqa: PLC0415
-    from aihub.store import schema  # noqa: PLC0415
+    from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.registry import Registry
+    from aihub.settings import from_environment
+    from aihub.store import engine as engines
+    from aihub.store import schema
 
     settings = settings or from_environment()
     engine = engines.create(settings.store_url, journal=settings.sqlite_journal)

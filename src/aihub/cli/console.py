@@ -42,9 +42,9 @@ def _plain(event: Event) -> None:
 
 @contextmanager
 def _live() -> Iterator[Listener]:
-    from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe does not pay
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     console = Console(highlight=False)
     columns = (
@@ -80,9 +80,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str 
     """Print a table: drawn on a terminal, aligned columns in a pipe."""
     cells = [[_cell(value) for value in row] for row in rows]
     if is_terminal():
-        from rich.console import Console  # noqa: PLC0415
-        from rich.markup import escape  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
 
         drawn = Table(title=escape(title) or None, title_justify="left")
         for heading in headings:

@@ -50,8 +50,8 @@ class Story:
 
     def deliver(self, name: str, training: dict[str, Any], data: Path, listener: Listener) -> Delivery:
         """Deliver one model without deploying it, and remember how it went."""
-        from aihub.delivery.run import Order, deliver  # noqa: PLC0415 - the tree libraries
-        from aihub.training.spec import ModelSpec  # noqa: PLC0415
+        from aihub.delivery.run import Order, deliver
+        from aihub.training.spec import ModelSpec
 
         spec = ModelSpec.model_validate({"name": name, "training": training})
         order = Order(
@@ -81,9 +81,9 @@ class Story:
 )
 def demo(home: Path | None, seed: int) -> int:
     """Train, validate, reject, register, deploy and ask: the main job on a year and a half of sample data."""
-    from aihub.delivery.mirror import Mirror  # noqa: PLC0415 - SQLAlchemy
-    from aihub.hub import opened  # noqa: PLC0415 - SQLAlchemy
-    from aihub.settings import from_environment  # noqa: PLC0415
+    from aihub.delivery.mirror import Mirror
+    from aihub.hub import opened
+    from aihub.settings import from_environment
 
     settings = from_environment(home=home) if home else from_environment()
     with opened(settings) as hub:
@@ -114,7 +114,7 @@ def _tell(story: Story, seed: int) -> int:
 
 
 def _sample(folder: Path, seed: int, listener: Listener) -> tuple[Path, Path]:
-    from aihub.training.synthetic import generate_anomaly_data, generate_forecast_data  # noqa: PLC0415 - polars
+    from aihub.training.synthetic import generate_anomaly_data, generate_forecast_data
 
     folder.mkdir(parents=True, exist_ok=True)
     load, anomaly = folder / "load.csv", folder / "anomaly.csv"
@@ -153,7 +153,7 @@ def _end(story: Story, winner: Delivery | None, refused: Delivery, detector: Del
 
 
 def _ask_for_tomorrow(hub: Hub, winner: Delivery, folder: Path) -> None:
-    from aihub.delivery.answers import answer  # noqa: PLC0415 - polars
+    from aihub.delivery.answers import answer
 
     answered = answer(hub.registry.artifact_path(winner.version), data=folder / TOMORROW)
     title = f"\nTomorrow, asked of {winner.version.model} {winner.version.semantic}: 24 hours with a 90 % interval"

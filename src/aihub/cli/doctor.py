@@ -43,7 +43,7 @@ class Diagnosis:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
 def doctor(*, as_json: bool) -> int:
     """Check libraries, home, disk, database and MLflow; exit code 1 where something is broken."""
-    from aihub.settings import from_environment  # noqa: PLC0415 - pydantic
+    from aihub.settings import from_environment
 
     settings = from_environment()
     found = [examine(settings) for examine in EXAMINATIONS]
@@ -85,7 +85,7 @@ def home(settings: Settings) -> Diagnosis:
 
 def database(settings: Settings) -> Diagnosis:
     """Ask the database, bringing its tables up to date."""
-    from aihub.hub import opened  # noqa: PLC0415 - SQLAlchemy
+    from aihub.hub import opened
 
     try:
         with opened(settings) as hub:
@@ -99,7 +99,7 @@ def database(settings: Settings) -> Diagnosis:
 
 def sqlite(settings: Settings) -> Diagnosis:
     """Compare the SQLite library with those that can corrupt a WAL file which two processes write."""
-    from aihub.store.engine import has_wal_fault  # noqa: PLC0415 - SQLAlchemy
+    from aihub.store.engine import has_wal_fault
 
     found = f"SQLite {sqlite3.sqlite_version}"
     if not settings.store_url.startswith("sqlite") or not has_wal_fault():
@@ -110,7 +110,7 @@ def sqlite(settings: Settings) -> Diagnosis:
 
 def mlflow(settings: Settings) -> Diagnosis:
     """Name where MLflow is: it is only mirrored to, and the hub works without it and catches up."""
-    from aihub.settings import MLFLOW_OFF  # noqa: PLC0415 - pydantic
+    from aihub.settings import MLFLOW_OFF
 
     if settings.mlflow_uri == MLFLOW_OFF:
         return Diagnosis("mlflow", settings.mlflow_uri)

@@ -56,8 +56,8 @@ def drift(
 
 
 def _as_profiles(reference: Path, current: Path, chosen: list[str] | None) -> tuple[DriftReport, str]:
-    from aihub.cli.profile import profiled  # noqa: PLC0415
-    from aihub.validation.drift import compare_profiles  # noqa: PLC0415 - numpy
+    from aihub.cli.profile import profiled
+    from aihub.validation.drift import compare_profiles
 
     before, now = profiled(reference)[0], profiled(current)[0]
     for name in chosen or ():
@@ -76,7 +76,7 @@ def _as_profiles(reference: Path, current: Path, chosen: list[str] | None) -> tu
 def _as_series(
     reference: Path, current: Path, timestamp: str, time_zone: str, chosen: list[str] | None
 ) -> DriftReport:
-    from aihub.validation.drift import compare_series, fit_references  # noqa: PLC0415 - numpy
+    from aihub.validation.drift import compare_series, fit_references
 
     stamps, columns = _series(reference, timestamp, chosen)
     later, window = _series(current, timestamp, None)
@@ -88,9 +88,9 @@ def _as_series(
 
 def _series(path: Path, timestamp: str, chosen: list[str] | None) -> tuple[Any, dict[str, Any]]:
     """Return time stamps and numeric columns of a table."""
-    from aihub.cli.tables import read_table  # noqa: PLC0415 - polars
-    from aihub.validation.frames import columns as columns_of  # noqa: PLC0415
-    from aihub.validation.frames import timestamps_utc  # noqa: PLC0415
+    from aihub.cli.tables import read_table
+    from aihub.validation.frames import columns as columns_of
+    from aihub.validation.frames import timestamps_utc
 
     frame, _ = read_table(path)
     for name in (timestamp, *(chosen or ())):
@@ -104,8 +104,8 @@ def _series(path: Path, timestamp: str, chosen: list[str] | None) -> tuple[Any, 
 
 
 def _show(report: DriftReport, *, as_json: bool) -> None:
-    from aihub.cli.console import print_json, table  # noqa: PLC0415
-    from aihub.validation.report.wording import brief, plain  # noqa: PLC0415
+    from aihub.cli.console import print_json, table
+    from aihub.validation.report.wording import brief, plain
 
     order = list(report.results)
     if as_json:
@@ -146,6 +146,6 @@ def _known(value: float, write: Any) -> str:
 
 
 def _plain(result: Any) -> dict[str, Any]:
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
     return asdict(result)

@@ -46,8 +46,8 @@ def predict(
     A forecast model that needs weather wants it for the hours asked for: pass them with --data. For an anomaly model
     --data holds the rows to judge.
     """
-    from aihub.delivery.answers import answer  # noqa: PLC0415 - polars
-    from aihub.hub import opened  # noqa: PLC0415
+    from aihub.delivery.answers import answer
+    from aihub.hub import opened
 
     if output is not None and output.suffix not in WRITERS:
         raise InputError(f"--output {str(output)!r} must end in {' or '.join(WRITERS)}")

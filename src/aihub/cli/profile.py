@@ -34,8 +34,8 @@ def profile(file: Path, *, output: Path | None, as_json: bool, **roles: Any) -> 
 
     A profile holds no rows: counts, moments and a histogram per column. Parquet of any size is read a part at a time.
     """
-    from aihub.cli.console import print_json, table  # noqa: PLC0415
-    from aihub.validation.profile import ProfileSpec  # noqa: PLC0415 - numpy
+    from aihub.cli.console import print_json, table
+    from aihub.validation.profile import ProfileSpec
 
     found, notes = profiled(file, ProfileSpec(**roles))
     if output is not None:
@@ -81,9 +81,9 @@ def profiled(file: Path, spec: Any = None) -> tuple[Profile, list[str]]:
     ArtifactError
         It is a profile that was changed, cut off or is of another version.
     """
-    from aihub.training.data.sources import locate  # noqa: PLC0415 - polars
-    from aihub.validation.profile import Profile  # noqa: PLC0415
-    from aihub.validation.profile.codec import MAGIC  # noqa: PLC0415
+    from aihub.training.data.sources import locate
+    from aihub.validation.profile import Profile
+    from aihub.validation.profile.codec import MAGIC
 
     source = locate(file)
     with source.path.open("rb") as stream:
@@ -92,7 +92,7 @@ def profiled(file: Path, spec: Any = None) -> tuple[Profile, list[str]]:
         return Profile.from_bytes(source.path.read_bytes()), []
     if source.kind == "parquet" and source.path.suffix == ".parquet":
         return Profile.of(source.path, spec), []  # a row group at a time, whatever its size
-    from aihub.cli.tables import read_table  # noqa: PLC0415
+    from aihub.cli.tables import read_table
 
     frame, notes = read_table(file)
     return Profile.of(frame, spec), notes
@@ -100,7 +100,7 @@ def profiled(file: Path, spec: Any = None) -> tuple[Profile, list[str]]:
 
 def described(name: str, summary: Any) -> dict[str, Any]:
     """Return what a person wants to know of a column."""
-    from aihub.validation.profile import CategorySummary  # noqa: PLC0415
+    from aihub.validation.profile import CategorySummary
 
     column: dict[str, Any] = {"column": name, "rows": summary.rows, "missing": summary.missing}
     if isinstance(summary, CategorySummary):
@@ -127,7 +127,7 @@ def described(name: str, summary: Any) -> dict[str, Any]:
 
 
 def _stamp(seconds: float) -> str | float:
-    from datetime import UTC, datetime  # noqa: PLC0415 - only for time columns
+    from datetime import UTC, datetime
 
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
@@ -136,6 +136,6 @@ def _stamp(seconds: float) -> str | float:
 
 
 def _text(value: Any) -> str:
-    from aihub.validation.report.wording import brief, plain  # noqa: PLC0415
+    from aihub.validation.report.wording import brief, plain
 
     return "" if value is None else plain(value, 40) if isinstance(value, str) else brief(value)

@@ -39,10 +39,10 @@ def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: 
 
     Exit code 0: the gate passed. 1: it failed; the version is kept as rejected. 2: bad input.
     """
-    from aihub.delivery.mirror import Mirror  # noqa: PLC0415 - as below
-    from aihub.delivery.run import Order, deliver  # noqa: PLC0415 - the tree libraries
-    from aihub.hub import opened  # noqa: PLC0415
-    from aihub.training.spec import load_spec  # noqa: PLC0415
+    from aihub.delivery.mirror import Mirror
+    from aihub.delivery.run import Order, deliver
+    from aihub.hub import opened
+    from aihub.training.spec import load_spec
 
     with opened() as hub, shown_progress(quiet=as_json) as listener:
         order = Order(
@@ -87,7 +87,7 @@ def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
 
 def _show_answer(artifact: Path) -> None:
     """Ask a forecast model for its next hours; one that needs weather says what it wants."""
-    from aihub.delivery.answers import answer  # noqa: PLC0415 - as above
+    from aihub.delivery.answers import answer
 
     try:
         answered = answer(artifact)

@@ -12,11 +12,11 @@ import click
 def schema(kind: str) -> None:
     """Print the JSON schema of a model's spec or of a validation report."""
     if kind == "spec":
-        from aihub.training.spec import json_schema as of_spec  # noqa: PLC0415 - pydantic only for this one
+        from aihub.training.spec import json_schema as of_spec
 
         document = of_spec()
     else:
-        from aihub.validation.report.schema import report_schema as of_report  # noqa: PLC0415
+        from aihub.validation.report.schema import report_schema as of_report
 
         document = of_report()
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

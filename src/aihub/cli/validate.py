@@ -64,7 +64,7 @@ def validate(model: Path, *, as_json: bool, report: Path | None, annotations: bo
 
     Exit codes: 0 the gate passed, 1 the gate failed, 2 bad input, 3 internal error.
     """
-    from aihub.validation.report import render_annotations, render_json, render_text, write_reports  # noqa: PLC0415
+    from aihub.validation.report import render_annotations, render_json, render_text, write_reports
 
     result = judged(model, **options)
     written = write_reports(result, report) if report is not None else {}
@@ -104,9 +104,9 @@ def judged(
     InputError, ValidationError
         A file cannot be used; the message names it.
     """
-    from aihub.training.data.sources import locate  # noqa: PLC0415 - polars
-    from aihub.validation.prediction import load  # noqa: PLC0415 - numpy and the model's libraries
-    from aihub.validation.validator import ModelValidator  # noqa: PLC0415
+    from aihub.training.data.sources import locate
+    from aihub.validation.prediction import load
+    from aihub.validation.validator import ModelValidator
 
     # What costs nothing to look at is looked at before the model is loaded in its child process.
     locate(data)
@@ -147,7 +147,7 @@ def judged(
 def _section(spec: Path | None) -> tuple[Mapping[str, Any] | None, ModelType | None]:
     if spec is None:
         return None, None
-    from aihub.training.spec import load_spec  # noqa: PLC0415 - pydantic only where there is a spec
+    from aihub.training.spec import load_spec
 
     found = load_spec(spec)
     return found.validation, found.training.model_type
@@ -157,11 +157,11 @@ def _table(data: Path, model: Any, target: str) -> tuple[Any, dict[str, Any]]:
     """Read the table the way the model was trained where it says how, else as it stands."""
     config: Any = getattr(model, "config", None)
     if not hasattr(config, "model_copy"):
-        from aihub.cli.tables import read_table  # noqa: PLC0415 - polars
+        from aihub.cli.tables import read_table
 
         frame, said = read_table(data)
         return frame, {"data": {"file": str(data), "rows": frame.height}, "notes": said}
-    from aihub.training.data import load  # noqa: PLC0415 - as above
+    from aihub.training.data import load
 
     # Judged is what the file says: nothing is corrected, and the training window does not hold.
     asked = config.model_copy(
@@ -178,9 +178,9 @@ def _with_constants(frame: Any, data: Path, model: Any) -> Any:
     lost = [name for name in model.feature_names if name not in frame.columns]
     if not lost:
         return frame
-    import polars as pl  # noqa: PLC0415
+    import polars as pl
 
-    from aihub.cli.tables import read_table  # noqa: PLC0415
+    from aihub.cli.tables import read_table
 
     whole, _ = read_table(data)
     known = [name for name in lost if name in whole.columns]
@@ -191,7 +191,7 @@ def _with_constants(frame: Any, data: Path, model: Any) -> Any:
 def _since(table: Any, name: str | None, since: datetime | None) -> Any:
     if since is None:
         return table
-    import polars as pl  # noqa: PLC0415
+    import polars as pl
 
     if name is None or not isinstance(table.schema.get(name), pl.Datetime):
         raise ConfigError("--since needs a column of times; name it with --timestamp", field="since")
@@ -226,7 +226,7 @@ def _baseline(path: Path | None) -> dict[str, float] | None:
 
 
 def _finite(value: float, name: str, path: Path) -> float:
-    import math  # noqa: PLC0415 - only where a file is named
+    import math
 
     try:
         if math.isfinite(value):
@@ -258,7 +258,7 @@ def _require_file(path: Path) -> None:
 
 
 def _json(path: Path, what: str) -> dict[str, Any]:
-    import json  # noqa: PLC0415 - only where a file is named
+    import json
 
     _require_file(path)
     try:

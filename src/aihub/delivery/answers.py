@@ -25,12 +25,12 @@ def answer(artifact: Path, *, data: Path | None = None, horizon: int | None = No
     InputError
         The model needs `data` and got none, or a column is missing.
     """
-    import polars as pl  # noqa: PLC0415 - 0.1 s that other commands do not pay
+    import polars as pl
 
-    from aihub.registry.loading import load_stored  # noqa: PLC0415 - each of these brings numpy or polars
-    from aihub.training.data.rows import load_rows  # noqa: PLC0415
-    from aihub.training.model import Forecast  # noqa: PLC0415
-    from aihub.types import Scorer  # noqa: PLC0415
+    from aihub.registry.loading import load_stored
+    from aihub.training.data.rows import load_rows
+    from aihub.training.model import Forecast
+    from aihub.types import Scorer
 
     model = load_stored(artifact).model
     if isinstance(model, Forecast):

@@ -25,7 +25,7 @@ class Mirror:
     @classmethod
     def start(cls, settings: Settings) -> Mirror:
         """Start to get MLflow ready. Should the caller end early, the process brings MLflow up to date by itself."""
-        from aihub.registry import mlflow  # noqa: PLC0415 - the adapter; mlflow is imported in that process only
+        from aihub.registry import mlflow
 
         return cls(mlflow.start(settings))
 
