@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.progress import Listener, Remark, ignore, step
-from aihub.errors import AIHubError, ConflictError
+from aihub.errors import AIHubError, ArtifactError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
 
 
 def _candidate(order: Order, registry: Registry, listener: Listener) -> _Candidate:
-    from aihub.validation.settings import resolve  # noqa: PLC0415 - numpy is not paid by `aihub --help`
+    from aihub.validation.settings import resolve
 
     config = order.spec.training
     # A wrong threshold is found before minutes of training, not after.
@@ -134,7 +134,7 @@ def _candidate(order: Order, registry: Registry, listener: Listener) -> _Candida
 
 
 def _read(order: Order, listener: Listener) -> PreparedTable:
-    from aihub.training.data import load  # noqa: PLC0415 - polars is not paid by commands that read no data
+    from aihub.training.data import load
 
     with step("read data", listener) as reading:
         table = load(order.data, order.spec.training)
@@ -147,7 +147,7 @@ def _read(order: Order, listener: Listener) -> PreparedTable:
 
 
 def _train(config: TrainingConfig, table: PreparedTable, listener: Listener) -> TrainingResult:
-    from aihub.training.trainer import train  # noqa: PLC0415 - the tree libraries
+    from aihub.training.trainer import train
 
     with step(f"train {config.algorithm}", listener) as training:
         result = train(config, table, on_progress=lambda stage, done: training.advance(done, stage))
@@ -159,9 +159,9 @@ def _train(config: TrainingConfig, table: PreparedTable, listener: Listener) -> 
 
 
 def _lineage(order: Order, table: PreparedTable) -> Lineage:
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
-    from aihub.registry.lineage import collect  # noqa: PLC0415
+    from aihub.registry.lineage import collect
 
     return collect(
         order.spec.training.model_dump(mode="json"),
@@ -174,10 +174,10 @@ def _lineage(order: Order, table: PreparedTable) -> Lineage:
 
 def _knowledge(config: TrainingConfig, training: TrainingResult) -> GateKnowledge:
     """Summarise the training rows, so that later data can be compared with them when they are gone."""
-    from aihub.registry.stored import GateKnowledge, importance_of_columns  # noqa: PLC0415
-    from aihub.validation.drift import fit_references  # noqa: PLC0415 - numpy is not paid by `aihub --help`
-    from aihub.validation.frames import columns, timestamps_utc  # noqa: PLC0415
-    from aihub.validation.profile import Profile, ProfileSpec  # noqa: PLC0415
+    from aihub.registry.stored import GateKnowledge, importance_of_columns
+    from aihub.validation.drift import fit_references
+    from aihub.validation.frames import columns, timestamps_utc
+    from aihub.validation.profile import Profile, ProfileSpec
 
     features = _features(config, training)
     rows = training.train_frame
@@ -194,7 +194,7 @@ def _knowledge(config: TrainingConfig, training: TrainingResult) -> GateKnowledg
 
 
 def _pack(candidate: _Candidate, registry: Registry) -> str:
-    from aihub.registry.artifacts import Manifest, pack  # noqa: PLC0415
+    from aihub.registry.artifacts import Manifest, pack
 
     model, lineage = candidate.training.model, candidate.lineage
     # Who asked and when is the version's business: without them the same data, code and config give the same digest.
@@ -256,16 +256,17 @@ def _deploy(
 
 
 def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: Listener) -> ValidationReport:
-    import polars as pl  # noqa: PLC0415 - as above
+    import polars as pl
 
-    from aihub.validation.validator import ModelValidator  # noqa: PLC0415
+    from aihub.validation.validator import ModelValidator
 
     order, table, training = candidate.order, candidate.table, candidate.training
     config = order.spec.training
     champion = candidate.champion
-    can_compare = champion is not None and _answers_same_rows(champion, config, table)
-    if champion is not None and not can_compare:
-        listener(Remark(f"{champion} needs other columns than this spec reads: compared by its metrics only"))
+    obstacle = None if champion is None else _obstacle(champion, config, table, registry)
+    can_compare = champion is not None and obstacle is None
+    if obstacle is not None:
+        listener(Remark(f"{champion} {obstacle}: compared by its metrics only"))
     with step("validate", listener) as validating:
         report = ModelValidator(config.model_type, spec=order.spec.validation).validate_model(
             path,
@@ -274,7 +275,11 @@ def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: L
             history=table.frame,
             champion=registry.artifact_path(champion) if champion and can_compare else None,
             baseline_metrics=_baseline(champion) if champion and not can_compare else None,
-            reference=training.train_frame.select(config.timestamp, *_features(config, training)),
+            reference=training.train_frame.select(
+                config.timestamp,
+                *([config.series_id] if config.series_id else []),
+                *_features(config, training),
+            ),
             now=order.now,
             seed=config.seed,
             context=_context(candidate),
@@ -291,6 +296,20 @@ def _baseline(champion: Version) -> dict[str, float]:
 def _features(config: TrainingConfig, training: TrainingResult) -> tuple[str, ...]:
     """Features of the configuration that the table kept."""
     return tuple(name for name in config.features if name in training.train_frame.columns)
+
+
+def _obstacle(
+    champion: Version, config: TrainingConfig, table: PreparedTable, registry: Registry
+) -> str | None:
+    """Why the champion cannot be asked for the rows of `table`; None where it can."""
+    if not _answers_same_rows(champion, config, table):
+        return "needs other columns than this spec reads"
+    try:
+        registry.artifacts.verify(champion.digest)
+    except ArtifactError as error:
+        # Training anew is how a damaged champion is mended.
+        return f"cannot be read ({error})"
+    return None
 
 
 def _answers_same_rows(champion: Version, config: TrainingConfig, table: PreparedTable) -> bool:
@@ -321,16 +340,16 @@ def _context(candidate: _Candidate) -> dict[str, Any]:
 
 def _as_json(report: ValidationReport) -> dict[str, Any]:
     """Give the report as it is written to its file, in which a metric that has no value is null and not NaN."""
-    import json  # noqa: PLC0415
+    import json
 
-    from aihub.validation.report.json import render_json  # noqa: PLC0415
+    from aihub.validation.report.json import render_json
 
     document: dict[str, Any] = json.loads(render_json(report))
     return document
 
 
 def _write_reports(report: ValidationReport, folder: Path) -> dict[str, Path]:
-    from aihub.validation.report import write_reports  # noqa: PLC0415
+    from aihub.validation.report import write_reports
 
     try:
         return write_reports(report, folder)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from aihub.errors import ConfigError, UnavailableError
 
@@ -153,6 +153,8 @@ def write(engine: Engine) -> Iterator[Connection]:
     ------
     UnavailableError
         The database does not answer, or another writer held it longer than the timeout.
+    ConfigError
+        The file of a SQLite database is damaged.
     """
     with (
         _translated(engine),
@@ -179,3 +181,12 @@ def _translated(engine: Engine) -> Iterator[None]:
             f"database {where} does not answer: {error.orig}; check that it is up and not locked, then repeat"
         )
         raise UnavailableError(message) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError or not isinstance(error.orig, sqlite3.DatabaseError):
+            raise
+        # SQLite's word for a file that is cut off, overwritten or of another program: no later try would help.
+        message = (
+            f"the database file {engine.url.database} is damaged ({error.orig}); restore it from a copy, or move it "
+            "away to begin anew"
+        )
+        raise ConfigError(message, field="database_url") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from aihub.delivery.progress import Event, StepFinished
+from aihub.delivery.progress import Event, Remark, StepFinished
 from aihub.delivery.run import Delivery, Order, deliver
 from aihub.hub import opened
 from aihub.settings import Settings
@@ -78,3 +78,26 @@ def test_a_champion_that_came_while_the_gate_was_judging_is_not_replaced(tmp_pat
     assert others[0].deployment is not None
     assert champion == others[0].version
     assert notes[0].startswith("not deployed: model 'meter' is at deployment 1 by 'tester', not 0")
+
+
+def test_a_damaged_champion_does_not_keep_its_successor_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = 100 + 20 * np.sin(np.arange(HOURS) * 2 * np.pi / 24) + rng.normal(size=HOURS)
+    training: dict[str, object] = {"backtest_folds": 0}
+    first = delivered(tmp_path, values, training)
+    assert first.deployment is not None
+    path = next((tmp_path / "home" / "artifacts").glob(f"*/{first.version.digest}*"))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-100])
+    remarks: list[str] = []
+    with opened(Settings(home=tmp_path / "home", mlflow_tracking_uri="off")) as hub:
+        second = deliver(
+            ordered(tmp_path, values * 1.01, training),
+            hub.registry,
+            lambda event: remarks.append(event.text) if isinstance(event, Remark) else None,
+        )
+    assert second.version.number == 2
+    assert any("cannot be read" in remark for remark in remarks)
+    checks = {check.name: check for check in second.report.checks_run}
+    assert checks["champion_comparison"].outcome is Outcome.SKIPPED
+    assert checks["baseline_comparison"].outcome is not Outcome.SKIPPED

@@ -91,3 +91,21 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be made .*AIHUB_HOME"):
         create(f"sqlite:///{tmp_path / 'file' / 'hub.db'}")
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "header"])
+def test_a_damaged_file_is_named_and_no_later_try_promised(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "hub.db"
+    engine = create(f"sqlite:///{path}")
+    with write(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(20000))")
+    engine.dispose()
+    content = path.read_bytes()
+    path.write_bytes(
+        {"text": b"no database" * 100, "cut": content[:5000], "header": b"x" * 100 + content[100:]}[damage]
+    )
+    with pytest.raises(ConfigError, match=r"hub\.db is damaged") as caught, read(engine) as connection:
+        connection.exec_driver_sql("SELECT count(*), sum(length(x)) FROM t").all()
+    assert caught.value.exit_code == 2
+    engine.dispose()
