@@ -118,6 +118,10 @@ def suspicious_feature(subject: Subject, parameters: Mapping[str, Any], severity
     )
 
 
+_APART_US = 1_000_003.0
+"""The same moment of two series is told apart by so many microseconds: no step of any clock is a multiple of it."""
+
+
 @quiet
 def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Severity) -> CheckResult:
     """Share of (a sample of) the validation rows that the training rows hold too, by a hash of up to 4 numeric columns."""
@@ -128,6 +132,10 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
     reference = {**subject.reference, **_time(subject.reference)}
     if subject.timestamps is not None:
         columns[leakage.TIME] = _microseconds(subject.timestamps[rows])
+        numbers = _series_numbers(subject, reference, rows)
+        if numbers is not None and leakage.TIME in reference:
+            columns[leakage.TIME] += _APART_US * numbers[0]
+            reference[leakage.TIME] = reference[leakage.TIME] + _APART_US * numbers[1]
     shared, repeated, names = leakage.overlap(columns, reference)
     if not names:
         return skipped(OVERLAP, severity, "fewer than two numeric columns have values that tell rows apart")
@@ -152,6 +160,24 @@ def train_overlap(subject: Subject, parameters: Mapping[str, Any], severity: Sev
     return concluded(
         OVERLAP, severity, _OVERLAP_REASON, [finding], details={"share": shared, "columns": list(names)}
     )
+
+
+def _series_numbers(
+    subject: Subject, reference: Mapping[str, Any], rows: NDArray[np.intp] | slice
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the number of the series of each row of both tables, where both say whose row it is.
+
+    Meters that share a weather station have the same features at the same time, and are no repeats of each other.
+    """
+    name = next(
+        (key for key, ids in subject.keys.items() if ids is subject.series and key in reference), None
+    )
+    if name is None or subject.series is None:
+        return None
+    tables = [np.asarray(ids).astype(str) for ids in (subject.series[rows], reference[name])]
+    known = np.unique(np.concatenate([np.unique(ids) for ids in tables]))
+    here, held = (np.searchsorted(known, ids).astype(np.float64) for ids in tables)
+    return here, held
 
 
 def _time(rows: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:

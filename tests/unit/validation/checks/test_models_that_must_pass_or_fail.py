@@ -290,3 +290,30 @@ def test_a_photovoltaic_forecast_may_be_nearly_zero_at_night(at_night: float, ou
     """Each hour of the night is worse than its own median, which is zero; what matters is whether it does harm."""
     forecast = np.where(SUN > 0, SUN * (1 + 0.1 * np.random.default_rng(8).normal(size=N)), at_night)
     assert gate(subject(SUN, forecast))["slice_performance"].outcome is outcome
+
+
+def test_meters_with_the_same_weather_do_not_repeat_each_other() -> None:
+    half = N // 2
+    weather, other = noise(21), noise(22)
+    stamps, ids = np.tile(STAMPS, 2), np.repeat(np.array(["a", "b"], dtype=object), N)
+    later, sooner = np.tile(np.arange(N) >= half, 2), np.tile(np.arange(N) < half, 2)
+    table = {"weather": np.tile(weather, 2), "other": np.tile(other, 2)}
+    y = np.tile(LOAD, 2)[later]
+
+    def overlap(reference_rows: np.ndarray) -> CheckResult:
+        series = ids[later]
+        return gate(
+            subject(
+                y,
+                y + np.tile(noise(4)[:half], 2),
+                features={name: v[later] for name, v in table.items()},
+                timestamps=stamps[later],
+                series=series,
+                keys={"time": stamps[later], "meter": series},
+                reference={"time": stamps[reference_rows], "meter": ids[reference_rows]}
+                | {name: v[reference_rows] for name, v in table.items()},
+            )
+        )["train_overlap"]
+
+    assert overlap(sooner).outcome is Outcome.PASSED
+    assert overlap(later).outcome is Outcome.FAILED
