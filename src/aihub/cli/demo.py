@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from getpass import getuser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aihub.cli.console import shown_progress, table
+from aihub.cli.options import PATH
 from aihub.cli.run import HTML
 from aihub.delivery.progress import step
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aihub.delivery.progress import Listener
     from aihub.delivery.run import Delivery
     from aihub.hub import Hub
@@ -73,9 +75,7 @@ class Story:
 
 
 @click.command()
-@click.option(
-    "--home", type=click.Path(path_type=Path), help="Folder for everything; default .aihub, or AIHUB_HOME."
-)
+@click.option("--home", type=PATH, help="Folder for everything; default .aihub, or AIHUB_HOME.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the sample data."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json
+from aihub.cli.options import json_option
 from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = click.option("--environment", default=PRODUCTION, show_default=True, help="Where to.")
 _REASON = click.option("--reason", required=True, help="Why; it is kept with the deployment.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
 
 
 @click.command()
@@ -25,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @click.argument("version")
 @_ENVIRONMENT
 @_REASON
-@_JSON
+@json_option
 def deploy(name: str, version: str, environment: str, reason: str, *, as_json: bool) -> None:
     """Put VERSION (number, v1.2.3 or git commit) of model NAME into production.
 
@@ -43,7 +43,7 @@ def deploy(name: str, version: str, environment: str, reason: str, *, as_json: b
 @click.argument("version", required=False)
 @_ENVIRONMENT
 @_REASON
-@_JSON
+@json_option
 def rollback(name: str, version: str | None, environment: str, reason: str, *, as_json: bool) -> None:
     """Go back to VERSION of model NAME; without one, to the last that served and was not rolled back itself."""
     with opened() as hub:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json, table
+from aihub.cli.options import json_option
 from aihub.errors import AIHubError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Diagnosis:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def doctor(*, as_json: bool) -> int:
     """Check libraries, home, disk, database and MLflow; exit code 1 where something is broken."""
     from aihub.settings import from_environment

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aihub.cli.options import PATH, json_option
 from aihub.errors import ConfigError, DataError, did_you_mean
 from aihub.types import Drift
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aihub.validation.drift import DriftReport
 
-_FILE = click.Path(path_type=Path)
 MOST_SHOWN = 200
 
 
 @click.command()
-@click.argument("reference", type=_FILE)
-@click.argument("current", type=_FILE)
+@click.argument("reference", type=PATH)
+@click.argument("current", type=PATH)
 @click.option(
     "--timestamp", help="Column of time stamps: compares as series, season by season. Needs both tables."
 )
@@ -27,7 +28,7 @@ MOST_SHOWN = 200
     "--time-zone", default="UTC", show_default=True, help="IANA zone of the calendar, with --timestamp."
 )
 @click.option("--columns", help="Only these columns, separated by commas.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def drift(
     reference: Path,
     current: Path,

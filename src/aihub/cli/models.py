@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json, table
+from aihub.cli.options import json_option
 from aihub.errors import NotFoundError
 from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", required=False)
 @click.option("--history", is_flag=True, help="Deployments of NAME instead of its versions.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def models(name: str | None, *, history: bool, as_json: bool) -> None:
     """List the models, the versions of one, or its deployments."""
     if history and not name:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json, table
+from aihub.cli.options import PATH, json_option
 from aihub.errors import DataError, InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -22,16 +23,12 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 @click.command()
 @click.argument("model")
 @click.option("--version", help="Number, v1.2.3 or git commit; without it, the version in production.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Rows to answer, or future values of the features."
-)
+@click.option("--data", type=PATH, help="Rows to answer, or future values of the features.")
 @click.option(
     "--horizon", type=click.IntRange(min=1), help="Steps to look ahead; without it, the model's own horizon."
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Write the answer to this .csv or .parquet file."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@click.option("--output", type=PATH, help="Write the answer to this .csv or .parquet file.")
+@json_option
 def predict(
     model: str,
     version: str | None,

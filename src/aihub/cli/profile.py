@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aihub.cli.options import PATH, json_option
 from aihub.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aihub.validation.profile import Profile
 
-_FILE = click.Path(path_type=Path)
 MOST_SHOWN = 200
 """Columns listed for a person; the file and ``--json`` have all of them."""
 
 
 @click.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=PATH)
 @click.option(
     "--output",
-    type=_FILE,
+    type=PATH,
     help="Write the profile to this file, for `aihub drift` and `aihub validate --profile`.",
 )
 @click.option("--target", help="Column with what really happened.")
 @click.option("--prediction", help="Column with a model's predictions; with --target it gives the metrics.")
 @click.option("--timestamp", help="Column of time stamps: summarises per hour of the week as well.")
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA zone of the hour of the week.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def profile(file: Path, *, output: Path | None, as_json: bool, **roles: Any) -> None:
     """Summarise FILE, or print a profile written earlier.
 

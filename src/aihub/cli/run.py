@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from getpass import getuser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aihub.cli.console import print_json, shown_progress, table
+from aihub.cli.options import PATH, json_option
 from aihub.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aihub.delivery.run import Delivery
 
 SHOWN_ROWS = 24
@@ -20,20 +22,18 @@ HTML = "report.html"
 
 
 @click.command()
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.option(
-    "--data", "data", type=click.Path(path_type=Path), required=True, help="CSV (also compressed) or Parquet."
-)
+@click.argument("spec", type=PATH)
+@click.option("--data", type=PATH, required=True, help="CSV (also compressed) or Parquet.")
 @click.option(
     "--report",
     "reports",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the report; default .aihub/reports.",
 )
 @click.option(
     "--deploy/--no-deploy", default=True, help="Whether a version that passes goes to production at once."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: bool) -> int:
     """Train the model of SPEC on a file, validate it, register it, deploy it and ask it for what comes next.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aihub.cli.options import PATH, json_option
 from aihub.errors import ConfigError, DataError
 from aihub.types import ModelType
 
@@ -17,28 +18,27 @@ if TYPE_CHECKING:
     from aihub.types import Predictor
     from aihub.validation.results import ValidationReport
 
-_FILE = click.Path(path_type=Path)
 _MOST_BYTES = 64 << 20
 
 
 @click.command()
-@click.argument("model", type=_FILE)
+@click.argument("model", type=PATH)
 @click.option(
-    "--data", type=_FILE, required=True, help="Table to validate on: CSV, Parquet or ARFF, also compressed."
+    "--data", type=PATH, required=True, help="Table to validate on: CSV, Parquet or ARFF, also compressed."
 )
 @click.option("--target", help="Column with what really happened; a model of the hub knows it.")
 @click.option(
-    "--baseline", type=_FILE, help='Metrics to hold it against: JSON such as {"mae": 45.0}, or a report.json.'
+    "--baseline", type=PATH, help='Metrics to hold it against: JSON such as {"mae": 45.0}, or a report.json.'
 )
 @click.option(
     "--profile",
-    type=_FILE,
+    type=PATH,
     help="Training data to compare with: a file of `aihub profile`, or JSON with mean and std.",
 )
 @click.option(
-    "--spec", type=_FILE, help="Spec whose validation section sets thresholds, checks and severities."
+    "--spec", type=PATH, help="Spec whose validation section sets thresholds, checks and severities."
 )
-@click.option("--champion", type=_FILE, help="Model in use, to be compared with on the same rows.")
+@click.option("--champion", type=PATH, help="Model in use, to be compared with on the same rows.")
 @click.option("--timestamp", help="Column of time stamps; a model of the hub knows it.")
 @click.option("--series", help="Column of series ids; a model of the hub knows it.")
 @click.option(
@@ -51,12 +51,12 @@ _MOST_BYTES = 64 << 20
     type=click.Choice(list(ModelType)),
     help="Of a model that does not say it itself; forecast by default.",
 )
-@click.option("--report", type=_FILE, help="Folder for report.txt, .json, .md, .html and junit.xml.")
+@click.option("--report", type=PATH, help="Folder for report.txt, .json, .md, .html and junit.xml.")
 @click.option(
     "--trust", is_flag=True, help="Read a pickle that names more than the allow-list; the report says so."
 )
 @click.option("--annotations", is_flag=True, help="Also print GitHub annotations, placed at the spec.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+@json_option
 def validate(model: Path, *, as_json: bool, report: Path | None, annotations: bool, **options: Any) -> int:
     """Validate MODEL on a table and say whether it may pass the gate.
 
