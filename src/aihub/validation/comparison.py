@@ -92,6 +92,10 @@ class Comparison:
         """What would bring a verdict where there is none: a number of time steps, if it is one that can be had."""
         if self.n_needed is None or self.n_needed > _OUT_OF_REACH * max(self.n, 1000):
             return "the errors vary too much to tell the two apart: improve the model rather than wait for more rows"
+        if (
+            self.n_needed <= self.n + 1
+        ):  # by their spread these rows should have done: they lie just on the edge
+            return f"validate on more than these {self.n} time steps"
         return f"validate on at least {self.n_needed} time steps"
 
 

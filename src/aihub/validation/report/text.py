@@ -138,7 +138,9 @@ def _comparison_line(check: CheckResult, finding: Finding) -> str:
 def _finding_line(check: CheckResult, finding: Finding) -> str:
     line = f"  {mark(finding.outcome, check.severity)} {plain(finding.subject, 200)}: "
     if finding.observed is None:
-        return line + (plain(finding.message) or words(finding.outcome))
+        return line + (
+            plain(finding.message).removeprefix(f"{plain(finding.subject)}: ") or words(finding.outcome)
+        )
     held = f" (limit {figure(finding.limit)})" if finding.limit is not None else ""
     verdict = "" if finding.outcome in (Outcome.PASSED, Outcome.FAILED) else f" {words(finding.outcome)}"
     return f"{line}{figure(finding.observed)}{held}{verdict}"

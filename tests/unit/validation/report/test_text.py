@@ -188,3 +188,24 @@ def test_metrics_without_a_limit_are_shown_as_such() -> None:
     )
     text = render_text(replace(guide_report(), checks_run=(check,)))
     assert "  ✓ mape: 2.5000\n  - mae: 117.5500 (no limit)\n\n" in text
+
+
+def test_a_subject_is_not_said_twice() -> None:
+    finding = Finding(
+        subject="rows", outcome=Outcome.INCONCLUSIVE, message="rows: too few", next_step="send more"
+    )
+    check = CheckResult(
+        name="train_overlap",
+        outcome=Outcome.INCONCLUSIVE,
+        severity=Severity.WARN,
+        reason="x",
+        findings=(finding,),
+    )
+    report = ValidationReport(
+        model_type=ModelType.FORECAST,
+        model_path="m",
+        validation_timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        validation_data_size=3,
+        checks_run=(check,),
+    )
+    assert "? rows: too few" in render_text(report)
