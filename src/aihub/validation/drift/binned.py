@@ -58,9 +58,9 @@ def minimum_effect_ks(
     columns and coarse bins only make the left side smaller, so the test stays valid for them. A large n cannot raise a
     false alarm about an immaterial change: the bound goes to 0 only where d stays above `min_effect`.
 
-    Assumes independent rows (or give `design_effect`). Null false-alarm rate at 0.05, measured in
-    ``benchmarks/drift.py``: 0 of 2,000 columns for n from 50 to 10,000,000 without a change; at most 0.05 by
-    construction at a true gap of exactly `min_effect`.
+    Assumes independent rows (or give `design_effect`). Null false-alarm rate at 0.05, simulated with
+    2,000 columns of 20 equal bins against 10,000 reference rows: 0.0035 at n = 50, 0 at n = 300, 1,000 and 100,000; at
+    a true gap of exactly `min_effect` at most 0.05 by construction (0.004 to 0.008 of 1,000).
 
     Parameters
     ----------

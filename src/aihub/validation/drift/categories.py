@@ -67,8 +67,9 @@ def category_shift(
 
     The chi-square statistic of homogeneity follows, at a true effect w, a non-central chi-square with e w^2, e = n m /
     (n + m). Cells with an expected count below 5 on either side are pooled, so that many rare categories neither raise
-    alarms nor hide one. Assumes independent rows. Null false-alarm rate at 0.05, measured: at most 0.02 without a
-    change (n from 50 to 1,000,000), 0.05 at an effect of exactly `min_effect`.
+    alarms nor hide one. Assumes independent rows. Null false-alarm rate at 0.05, simulated with
+    1,000 columns of 3 or 12 categories against 10,000 reference rows: at most 0.028 at n = 50, 0.011 at n = 300, 0 at
+    n = 1,000 and 10,000; at an effect of exactly `min_effect` 0.057 and 0.034 (n = 1,000 and 10,000).
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def mean_std_drift(
 
     z = (mean - training mean) / (std / sqrt(n)); drift where p < `threshold` and the shift is above `min_effect_sd`
     training standard deviations. Assumes independent rows and no season; on 20 clean columns it flags at least one in
-    60 % of the runs whatever n is (``benchmarks/drift.py``), which is why it is used only where a profile is missing.
+    1 - 0.95^20 = 64 % of the runs whatever n is, which is why it is used only where a profile is missing.
 
     Parameters
     ----------

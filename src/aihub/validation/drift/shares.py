@@ -47,8 +47,9 @@ def share_shift(
 
     The difference of the Agresti-Caffo estimates (one hit and one miss added to each side) over its standard error is
     compared with a normal shifted by `min_effect`; the interval is Newcombe's hybrid score interval. Assumes
-    independent rows. Null false-alarm rate at 0.05 for equal shares of 0 to 0.5 and n >= 50, measured: at most 0.05
-    (0.02 and less for shares up to 0.1).
+    independent rows. Null false-alarm rate at 0.05, simulated 3,000 times against 10,000 reference rows: 0.033 at a
+    share of 0.3 and n = 50, at most 0.003 at shares 0 to 0.05 or n of 1,000 and more; at a difference of exactly
+    `min_effect` at most 0.055.
 
     Parameters
     ----------
