@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHORT = 16_384
 """Columns up to this length are sorted: exact, and as fast."""
 
-_SAMPLE = 8_192
+_SAMPLE = 4_096
 _SAMPLE_BINS = 512  # half of MAX_BINS: the whole column fills more bins than a sample of it does
 _DIRECT_BITS = 17  # 2**17 counters are 1 MB: they stay in the second-level cache
 _GAP = 8_192  # empty bins between two windows at least

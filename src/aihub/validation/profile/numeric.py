@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BATCH = (
     262_144  # values that are looked at together: 2 MB, so that a call to numpy costs nothing beside its work
 )
+_SAFE = 1e-3  # from this share of the sum of squares on, taking off that of the mean leaves 12 digits
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,12 @@ def _moments(batch: FloatArray) -> Moments | None:
             return None
         low, high = float(np.minimum.reduce(chunk)), float(np.maximum.reduce(chunk))
         mean = min(max(mean, low), high)
-        part = np.subtract(chunk, mean, out=deviation[: chunk.size])
-        parts.append((chunk.size, mean, float(np.dot(part, part)), low, high))
+        square = float(np.dot(chunk, chunk))
+        m2 = square - chunk.size * mean * mean
+        if not m2 > _SAFE * square:
+            part = np.subtract(chunk, mean, out=deviation[: chunk.size])
+            m2 = float(np.dot(part, part))
+        parts.append((chunk.size, mean, m2, low, high))
     if not parts:
         return Moments()
     n, means, m2, lows, highs = np.array(parts).T
