@@ -17,7 +17,9 @@ def gefcom2012(folder: Path) -> pl.DataFrame:
     stations = [name for name in weather.columns if name.startswith("station_")]
     mean = weather.select("time", pl.mean_horizontal(stations).alias("temperature"))
     load = pl.read_parquet(folder / "load.parquet")
-    return load.unpivot(index="time", variable_name="zone", value_name="load").join(mean, on="time", how="left")
+    return load.unpivot(index="time", variable_name="zone", value_name="load").join(
+        mean, on="time", how="left"
+    )
 
 
 def m4_hourly(folder: Path) -> pl.DataFrame:
@@ -26,13 +28,25 @@ def m4_hourly(folder: Path) -> pl.DataFrame:
     for name in ("Hourly-train.csv.gz", "Hourly-test.csv.gz"):
         wide = pl.read_csv(folder / name, infer_schema_length=None)
         key = wide.columns[0]
-        long = wide.with_columns(pl.exclude(key).cast(pl.Float64)).unpivot(index=key, variable_name="column", value_name="value")
+        long = wide.with_columns(pl.exclude(key).cast(pl.Float64)).unpivot(
+            index=key, variable_name="column", value_name="value"
+        )
         step = pl.col("column").str.slice(1).cast(pl.Int64)
-        parts.append(long.with_columns(step.alias("step")).select(pl.col(key).alias("series_id"), "step", "value").drop_nulls())
+        parts.append(
+            long.with_columns(step.alias("step"))
+            .select(pl.col(key).alias("series_id"), "step", "value")
+            .drop_nulls()
+        )
     length = parts[0].group_by("series_id").agg(pl.col("step").max().alias("length"))
-    test = parts[1].join(length, on="series_id").select("series_id", pl.col("step") + pl.col("length") - 1, "value")
+    test = (
+        parts[1]
+        .join(length, on="series_id")
+        .select("series_id", pl.col("step") + pl.col("length") - 1, "value")
+    )
     start = pl.datetime(2015, 7, 1)
-    both = pl.concat([parts[0], test]).with_columns((start + pl.duration(hours=pl.col("step") - 2)).alias("timestamp"))
+    both = pl.concat([parts[0], test]).with_columns(
+        (start + pl.duration(hours=pl.col("step") - 2)).alias("timestamp")
+    )
     return both.select("series_id", "timestamp", "value").sort("series_id", "timestamp")
 
 

@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=10000, help="hourly rows (default: 10000)")
     parser.add_argument("--output", required=True, type=Path, help="a .csv or .parquet file")
     parser.add_argument("--seed", type=int, default=42, help="same seed, same rows (default: 42)")
-    parser.add_argument("--start", type=datetime.fromisoformat, default=START, help="first stamp (default: 2024-01-01)")
+    parser.add_argument(
+        "--start", type=datetime.fromisoformat, default=START, help="first stamp (default: 2024-01-01)"
+    )
     args = parser.parse_args(argv)
     try:
         data = generate(args.model_type, args.samples, seed=args.seed, start=args.start)

@@ -77,7 +77,9 @@ class TestGoodModel:
         assert delivered["status"] == "candidate"
         assert delivered["deployed"] is True
         assert delivered["semantic"] == "v1.0.0"
-        assert {"report.txt", "report.json", "report.md", "report.html", "junit.xml"} <= set(delivered["reports"])
+        assert {"report.txt", "report.json", "report.md", "report.html", "junit.xml"} <= set(
+            delivered["reports"]
+        )
         html = Path(delivered["reports"]["report.html"]).read_text()
         assert "<script" not in html
         assert "meter" in html

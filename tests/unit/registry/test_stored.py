@@ -38,7 +38,9 @@ def test_an_artefact_without_knowledge_knows_nothing() -> None:
     assert not empty.drift_references
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"schema": 2}', b'{"schema": 1, "drift_references": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"schema": 2}', b'{"schema": 1, "drift_references": 3}']
+)
 def test_damaged_knowledge_is_refused(content: bytes) -> None:
     with pytest.raises(ArtifactError, match=r"gate\.json"):
         GateKnowledge.from_files({GATE_FILE: content})
@@ -54,5 +56,8 @@ def test_a_reference_that_was_tampered_with_is_refused() -> None:
 
 def test_importance_goes_to_the_longest_name_that_fits() -> None:
     gains = {"temperature_2_mean": 3.0, "temperature_mean": 1.0, "last": 9.0}
-    assert importance_of_columns(gains, ("temperature", "temperature_2")) == {"temperature": 0.25, "temperature_2": 0.75}
+    assert importance_of_columns(gains, ("temperature", "temperature_2")) == {
+        "temperature": 0.25,
+        "temperature_2": 0.75,
+    }
     assert importance_of_columns({"last": 1.0}, ("temperature",)) == {}

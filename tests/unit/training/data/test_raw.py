@@ -125,8 +125,14 @@ def test_arff_with_quotes_and_missing_values(loaded: Loaded) -> None:
         (b"PAR1" + b"x" * 100 + b"PAR1", "damaged Parquet"),
         (b"ARROW1" + b"x" * 100, "Arrow IPC"),
         (b"\x80\x04K\x01.", "pickle"),
-        (gzip.compress(b"timestamp,load\n" + b"1,2\n" * 1000, mtime=0)[:-20], "ends in the middle|damaged gzip"),
-        (gzip.compress(b"timestamp,load\n" * 100, mtime=0)[:30] + b"junk" * 20, "damaged gzip|ends in the middle"),
+        (
+            gzip.compress(b"timestamp,load\n" + b"1,2\n" * 1000, mtime=0)[:-20],
+            "ends in the middle|damaged gzip",
+        ),
+        (
+            gzip.compress(b"timestamp,load\n" * 100, mtime=0)[:30] + b"junk" * 20,
+            "damaged gzip|ends in the middle",
+        ),
         (lzma.compress(b"timestamp,load\n" * 1000)[:-30], "ends in the middle|damaged xz"),
         (bz2.compress(b"timestamp,load\n" * 1000)[:-10], "ends in the middle|damaged bzip2"),
         (_zstd(b"timestamp,load\n" * 1000)[:-10], "ends in the middle|damaged zstd|no rows|no time"),
