@@ -16,7 +16,9 @@ from aihub.registry.sandbox import Child, Limits
 if TYPE_CHECKING:
     from aihub.types import FloatArray, Predictor
 
-PREDICT_TIMEOUT_S = 120.0
+PREDICT_TIMEOUT_S = 30.0
+PREDICT_ROW_TIMEOUT_S = 0.005
+"""Longest time of a prediction, and what each row adds: a tree that runs in a circle is told from a slow estimator."""
 IMPORT_TIMEOUT_S = 120.0
 """Longest time that importing scikit-learn may take; no file has a part in it."""
 BATCH_ROWS = 20_000
@@ -167,7 +169,8 @@ class SandboxedPredictor:
         request = {"op": "predict", "rows": rows, "columns": list(batch), "texts": texts, "score": score}
         if not self._child.is_alive:
             self._restart()
-        _, answer = self._child.ask(request, blob, timeout_s=PREDICT_TIMEOUT_S, max_blob=8 * rows)
+        timeout_s = PREDICT_TIMEOUT_S + PREDICT_ROW_TIMEOUT_S * rows
+        _, answer = self._child.ask(request, blob, timeout_s=timeout_s, max_blob=8 * rows)
         if len(answer) != 8 * rows:
             raise ArtifactError(f"the estimator answered {len(answer) // 8} numbers for {rows} rows")
         return np.frombuffer(answer, dtype=np.float64)

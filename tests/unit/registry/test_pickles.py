@@ -279,3 +279,24 @@ def test_the_hub_writes_no_pickle() -> None:
         if word in path.read_text()
     ]
     assert offenders == []
+
+
+def test_a_tree_that_runs_in_a_circle_ends_at_the_deadline(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.tree import DecisionTreeRegressor
+
+    model = DecisionTreeRegressor(max_depth=3).fit(table, table["a"])
+    nodes = model.tree_.__getstate__()["nodes"]
+    circle = nodes.copy()
+    circle["left_child"][0] = circle["right_child"][0] = 0
+    path = tmp_path / "circle.pkl"
+    content = pickle.dumps(model)
+    assert content.count(nodes.tobytes()) == 1
+    path.write_bytes(content.replace(nodes.tobytes(), circle.tobytes()))
+    monkeypatch.setattr("aihub.registry.pickles.PREDICT_TIMEOUT_S", 1.0)
+    with load_predictor(path) as predictor:  # type: ignore[attr-defined]
+        begun = time.monotonic()
+        with pytest.raises(ArtifactError):
+            predictor.predict(table)
+        assert time.monotonic() - begun < 20
