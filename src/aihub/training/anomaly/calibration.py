@@ -17,6 +17,10 @@ _ENOUGH_FOR_ISOTONIC = 60
 _RAW_SHARE = 1e-3
 _TAIL_FROM = 0.9
 _LARGEST = 1e12
+_FAR = 8 / 0.6745
+"""Medians of a statistic's size that are far: eight standard deviations of a normal one; an exponential reaches it with
+a share of 0.0003, Student's t of three degrees with 0.003."""
+_FAR_SHARE, _MOST_FAR = 0.01, 0.35
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,8 @@ class TailTable:
 
     Empirical up to the 90 % quantile. Beyond, an exponential tail whose scale is the median excess: its slope does not
     see the last 5 % of the reference rows, so that a few per cent of anomalies among them do not teach it that anomalies
-    are normal, and what lies beyond every reference row still gets a rank.
+    are normal, and what lies beyond every reference row still gets a rank. Where more of them than heavy tails would
+    explain are far out, as many as that are left out first.
 
     Attributes
     ----------
@@ -147,7 +152,7 @@ class TailTable:
         >>> TailTable.fit(waiting)(np.array([1.0, 5.0])).round(1).tolist()
         [1.0, 5.0]
         """
-        values = reference[np.isfinite(reference)]
+        values = _without_far(reference[np.isfinite(reference)])
         if not len(values):
             return cls(np.zeros(1), np.zeros(1), 1.0)
         shares = 1 - np.linspace(0.0, _TAIL_FROM, 65)
@@ -173,3 +178,23 @@ class TailTable:
         return cls(
             np.asarray(state["knots"], float), np.asarray(state["surprise"], float), float(state["scale"])
         )
+
+
+def _without_far(values: FloatArray) -> FloatArray:
+    """Leave out as many of the largest as are far beyond what one in a hundred normal rows would be, at most 35 %.
+
+    What is far is told by the median of the rest, which is why it is asked again until it stays.
+    """
+    ordered = np.sort(values)
+    kept = len(ordered)
+    for _ in range(10):
+        limit = _FAR * np.median(ordered[:kept]) if kept else 0.0
+        if limit <= 0:
+            break
+        far = float((ordered > limit).mean())
+        left_out = min(max(far - _FAR_SHARE, 0.0), _MOST_FAR)
+        now = len(ordered) - int(left_out * len(ordered))
+        if now >= kept:
+            break
+        kept = now
+    return ordered[:kept]

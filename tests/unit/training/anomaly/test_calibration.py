@@ -68,6 +68,22 @@ def test_two_per_cent_of_anomalies_in_the_reference_barely_move_the_tail() -> No
     assert TailTable.fit(dirty)(at)[0] > 0.7 * TailTable.fit(clean)(at)[0]
 
 
+@pytest.mark.parametrize("share", [0.15, 0.3])
+def test_a_reference_full_of_far_anomalies_does_not_teach_that_they_are_normal(share: float) -> None:
+    rng = np.random.default_rng(2)
+    clean = rng.exponential(size=10_000)
+    dirty = np.concatenate((clean, np.full(round(share / (1 - share) * 10_000), 40.0)))
+    rows = np.array([6.0, 40.0])
+    assert (TailTable.fit(dirty)(rows) > 0.6 * TailTable.fit(clean)(rows)).all()
+
+
+def test_heavy_tails_alone_are_not_taken_for_anomalies() -> None:
+    rng = np.random.default_rng(4)
+    for clean in (rng.exponential(size=20_000), np.abs(rng.standard_t(3, 20_000))):
+        tail = TailTable.fit(clean)
+        assert tail.knots[-1] == pytest.approx(np.quantile(clean, 0.9), rel=1e-9)
+
+
 def test_missing_is_no_surprise() -> None:
     assert TailTable.fit(np.array([1.0, 2.0, np.nan]))(np.array([np.nan]))[0] == 0
     assert TailTable.fit(np.array([np.nan]))(np.array([0.0]))[0] == 0
