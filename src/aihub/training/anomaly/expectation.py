@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.training.algorithms import ALGORITHMS
-from aihub.training.anomaly.features import Expectation, expectation_features
+from aihub.training.anomaly.features import Deviation, Expectation, expectation_features
 from aihub.training.anomaly.table import Columns
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aihub.training.algorithms.base import Booster, Matrix
+    from aihub.training.anomaly.clock import Clock
     from aihub.training.anomaly.past import Pace
     from aihub.training.anomaly.table import Rows
     from aihub.training.config import TrainingConfig
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_HYPERPARAMETERS: dict[str, Any] = {"n_estimators": 60, "learning_rate": 0.1, "max_depth": 5}
 _MAD_TO_SD = 1.4826
 _FOLDS = 4
+_LEAST_EXPECTED = 0.1
 _TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -47,6 +49,8 @@ class Expected:
         Share of what the ensemble expects that held-out time supported, 0 (nothing beyond the base) to 1.
     is_slow
         See `expectation_features`.
+    has_zero
+        Normal values are never negative, so that a share of what is expected means something.
     """
 
     columns: Columns
@@ -55,15 +59,27 @@ class Expected:
     scales: Mapping[str, float]
     trust: float
     is_slow: bool
+    has_zero: bool
     feature_names: tuple[str, ...]
 
-    def errors(self, rows: Rows, pace: Pace, zone: str, *, threads: int = 1) -> FloatArray:
+    def errors(self, rows: Rows, pace: Pace, clock: Clock, *, threads: int = 1) -> FloatArray:
         """Value minus expectation, in the series' scale, shape (n,); NaN where there is no value or no past."""
         scale = _of(rows, self.scales)
-        expected = expectation_features(rows, self.columns, pace, zone, scale, is_slow=self.is_slow)
+        expected = expectation_features(rows, self.columns, pace, clock, scale, is_slow=self.is_slow)
         guess = self.trust * self.booster.predict(expected.features.x, threads=threads)
         base = _base(expected, _of(rows, self.bases))
         return (rows.values[str(self.columns.watched)] - base) / scale - guess
+
+    def deviation(self, rows: Rows, errors: FloatArray) -> Deviation:
+        """Return errors of `rows` (shape (n,), see `errors`) with what they are measured against.
+
+        What is expected counts as at least a tenth of the scale, so that a share of it stays finite.
+        """
+        scale = _of(rows, self.scales)
+        if not self.has_zero:
+            return Deviation(errors, scale, None)
+        expected = rows.values[str(self.columns.watched)] - errors * scale
+        return Deviation(errors, scale, np.maximum(np.abs(expected), _LEAST_EXPECTED * scale))
 
     def to_state(self) -> dict[str, Any]:
         """Return everything but the booster, JSON-able."""
@@ -73,6 +89,7 @@ class Expected:
             "scales": dict(self.scales),
             "trust": self.trust,
             "is_slow": self.is_slow,
+            "has_zero": self.has_zero,
             "feature_names": list(self.feature_names),
         }
 
@@ -86,6 +103,7 @@ class Expected:
             scales={str(name): float(value) for name, value in state["scales"].items()},
             trust=float(state["trust"]),
             is_slow=bool(state["is_slow"]),
+            has_zero=bool(state["has_zero"]),
             feature_names=tuple(state["feature_names"]),
         )
 
@@ -96,7 +114,7 @@ def learn(
     *,
     columns: Columns,
     pace: Pace,
-    zone: str,
+    clock: Clock,
     watch: Watch,
     params: Mapping[str, Any],
     is_normal: NDArray[np.bool_] | None = None,
@@ -121,12 +139,12 @@ def learn(
         are not `fewest` rows to learn from, how many there are (0: the value never moves).
     """
     watched = rows.values[str(columns.watched)]
-    alike = expectation_features(rows, columns, pace, zone, np.ones(len(rows)), is_slow=is_slow)
+    alike = expectation_features(rows, columns, pace, clock, np.ones(len(rows)), is_slow=is_slow)
     bases, scales = _bases(rows, watched, alike)
     if not scales:
         return 0
     scale = _of(rows, scales)
-    expected = expectation_features(rows, columns, pace, zone, scale, is_slow=is_slow)
+    expected = expectation_features(rows, columns, pace, clock, scale, is_slow=is_slow)
     target = (watched - _base(expected, _of(rows, bases))) / scale
     usable = np.flatnonzero(~np.isnan(target))
     usable = usable[np.argsort(rows.times[usable], kind="stable")]
@@ -147,6 +165,7 @@ def learn(
         scales=scales,
         trust=trust,
         is_slow=is_slow,
+        has_zero=bool((watched[usable][normal] >= 0).all()),
         feature_names=expected.features.names,
     )
     return found, errors

@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aihub.training.anomaly.past import DAY_US, Grid, Pace
+from aihub.training.anomaly.past import Grid, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from aihub.training.algorithms.base import Matrix
+    from aihub.training.anomaly.clock import Clock
     from aihub.training.anomaly.table import Columns, Rows
     from aihub.types import FloatArray
 
 _CLIP = 100.0
 _UNSIGNED = (", size", "unmoved")
-_MONDAY_OFFSET = 3
-"""1 January 1970 was a Thursday."""
+CALENDAR = ("hour", "day_of_week", "kind_of_day", "holiday")
+"""Features that `Clock` gives."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,12 @@ class FeatureTable:
     x: Matrix
     categorical: tuple[int, ...]
 
+    def take(self, names: tuple[str, ...]) -> FeatureTable:
+        """Return these features, in this order."""
+        at = [self.names.index(name) for name in names]
+        codes = tuple(new for new, old in enumerate(at) if old in self.categorical)
+        return FeatureTable(names, np.ascontiguousarray(self.x[:, at]), codes)
+
     @property
     def safe_names(self) -> tuple[str, ...]:
         """Names that every tree library takes."""
@@ -63,45 +68,115 @@ def _stack(named: dict[str, FloatArray], n: int, codes: tuple[str, ...]) -> Feat
     return FeatureTable(tuple(named), bounded, tuple(list(named).index(name) for name in codes))
 
 
-def calendar(times: NDArray[np.int64], zone: str) -> dict[str, FloatArray]:
-    """Hour of the day and day of the week (Monday is 0) in local time."""
-    import polars as pl  # noqa: PLC0415 - 0.1 s that `aihub --help` must not pay
+@dataclass(frozen=True)
+class Deviation:
+    """How far a column is from what is expected of it, shape (n,) each, NaN where nothing is expected.
 
-    stamps = pl.Series(times).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
-    local = stamps.dt.replace_time_zone(None).cast(pl.Int64).to_numpy()
-    return {
-        "hour": (local % DAY_US) / 3.6e9,
-        "day_of_week": ((local // DAY_US + _MONDAY_OFFSET) % 7).astype(np.float64),
-    }
+    Attributes
+    ----------
+    error
+        Value minus expectation in the column's typical scale.
+    scale
+        That scale, in the column's unit.
+    level
+        What was expected, in the column's unit and never 0; None for a column that has no natural zero, such as a
+        temperature, of which a share means nothing.
+    """
+
+    error: FloatArray
+    scale: FloatArray
+    level: FloatArray | None
 
 
 def labelled_features(
-    rows: Rows, columns: Columns, pace: Pace, zone: str, errors: Mapping[str, FloatArray]
+    rows: Rows, columns: Columns, pace: Pace, clock: Clock, deviations: Mapping[str, Deviation]
 ) -> FeatureTable:
     """Features for a classifier: values, calendar, and each number against its own past day.
 
     Per numeric column: its difference from the trailing median, from the row before, from a day (season) before, and from
     what is usual at this time (the median of the last seven days or of the last weeks at this weekday, whichever is
     nearer); sizes of the last and of the change in what is typical lately; and for how many rows it has not moved. Per
-    entry of `errors` (differences from expected values, shape (n,) each): the difference, its size and its recent mean.
+    entry of `deviations`: sizes of the error and of its recent mean, the same as a share of the level, and how far the
+    row is from any of the last days.
     """
     named: dict[str, FloatArray] = {
         name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
     }
     if columns.timestamp is not None:
         grid = Grid.of(rows, pace)
-        named |= calendar(rows.times, zone)
+        named |= clock.features(rows.times)
         for name in columns.numeric:
             found = _against_past(name, rows.values[name], grid, pace)
             # Beside an expectation the signed differences only offer a tree coincidences of the few anomalies it knows.
             named |= {
-                key: value for key, value in found.items() if name not in errors or key.endswith(_UNSIGNED)
+                key: value
+                for key, value in found.items()
+                if name not in deviations or key.endswith(_UNSIGNED)
             }
-        for name, error in errors.items():
-            named[f"{name}: from expected, size"] = np.abs(error)
-            lately = grid.mean(grid.spread(np.clip(error, -_CLIP, _CLIP)), 6)
-            named[f"{name}: from expected, size of recent mean"] = np.abs(lately)
+        for name, deviation in deviations.items():
+            named |= _against_expected(name, rows.values[name], deviation, grid, pace)
     return _stack(named, len(rows), tuple(columns.categorical))
+
+
+def relative_names(
+    features: FeatureTable, columns: Columns, deviations: Mapping[str, Deviation]
+) -> tuple[str, ...]:
+    """Names of `labelled_features` without the calendar and without the values of columns that have a deviation.
+
+    What is left says how unusual a row is and nothing of when it is or of what size, so that a tree cannot learn the
+    months and levels at which the few anomalies of the training time happened to be.
+    """
+    told = {*deviations, *CALENDAR} if deviations else set()
+    return tuple(name for name in features.names if name not in told or name in columns.categorical)
+
+
+def _against_expected(
+    name: str, value: FloatArray, deviation: Deviation, grid: Grid, pace: Pace
+) -> dict[str, FloatArray]:
+    error = np.clip(deviation.error, -_CLIP, _CLIP)
+    lately = grid.mean(grid.spread(error), 6)
+    found = {
+        f"{name}: from expected, size": np.abs(deviation.error),
+        f"{name}: from expected, size of recent mean": np.abs(lately),
+    }
+    if deviation.level is None:
+        return found
+    share = np.clip(deviation.error * deviation.scale / deviation.level, -_CLIP, _CLIP)
+    near = np.clip(_from_any_day(value, deviation, grid, pace) / deviation.level, -_CLIP, _CLIP)
+    dense, dense_near = grid.spread(share), grid.spread(near)
+    return found | {
+        f"{name}: share from expected, size": np.abs(share),
+        f"{name}: share from expected, size of mean of 6": np.abs(grid.mean(dense, 6)),
+        f"{name}: share from expected, size of mean of 12": np.abs(grid.mean(dense, 12)),
+        f"{name}: share from expected, least of 4": _least(share, dense, grid),
+        f"{name}: share from any recent day, size": np.abs(near),
+        f"{name}: share from any recent day, size of mean of 6": np.abs(grid.mean(dense_near, 6)),
+        f"{name}: share from any recent day, mean size of 12": grid.mean(np.abs(dense_near), 12),
+    }
+
+
+def _from_any_day(value: FloatArray, deviation: Deviation, grid: Grid, pace: Pace) -> FloatArray:
+    """Smallest difference, in the column's unit, from what is expected and from this time on the days 2 to 8 ago.
+
+    A holiday on a Thursday is a Sunday come early, and no anomaly. Yesterday does not count: it may be part of the same
+    disturbance.
+    """
+    dense = grid.spread(value)
+    lags = range(2, 9 if pace.weeks else 3)
+    differences = np.stack(
+        [deviation.error * deviation.scale, *(value - grid.ago(dense, lag * pace.season) for lag in lags)]
+    )
+    sizes = np.where(np.isnan(differences), np.inf, np.abs(differences))
+    nearest: FloatArray = np.take_along_axis(differences, sizes.argmin(axis=0)[None], axis=0)[0]
+    return nearest
+
+
+def _least(share: FloatArray, dense: FloatArray, grid: Grid) -> FloatArray:
+    """Smallest size among this and the three rows before, 0 where they differ in sign: what lasts, and no spike."""
+    four = np.stack([share, *(grid.ago(dense, steps) for steps in (1, 2, 3))])
+    four = np.where(np.isnan(four), share, four)
+    lasting = np.where((four > 0).all(axis=0) | (four < 0).all(axis=0), np.abs(four).min(axis=0), 0.0)
+    return np.where(np.isnan(share), np.nan, lasting)
 
 
 def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[str, FloatArray]:
@@ -152,7 +227,7 @@ class Expectation:
 
 
 def expectation_features(
-    rows: Rows, columns: Columns, pace: Pace, zone: str, scale: FloatArray, *, is_slow: bool = False
+    rows: Rows, columns: Columns, pace: Pace, clock: Clock, scale: FloatArray, *, is_slow: bool = False
 ) -> Expectation:
     """Features from which the watched value can be expected without having seen the last hour.
 
@@ -173,7 +248,7 @@ def expectation_features(
     season, hour = pace.season, pace.hour
     level = grid.median(dense, 7 * season if is_slow and pace.weeks else season, until=hour)
     named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
-    named |= calendar(rows.times, zone)
+    named |= clock.features(rows.times)
     named["a season ago"] = (grid.ago(dense, season) - level) / scale
     named["usual at this time"] = (grid.same_time(dense, pace) - level) / scale
     named["around a season ago"] = (grid.mean(dense, 3, until=max(season - 1, 1)) - level) / scale

@@ -9,6 +9,7 @@ import numpy as np
 
 from aihub.errors import DataError
 from aihub.training.anomaly.calibration import TailTable
+from aihub.training.anomaly.clock import Clock
 from aihub.training.anomaly.expectation import Expected, learn
 from aihub.training.anomaly.judge import shares
 from aihub.training.anomaly.past import Grid, Pace
@@ -58,7 +59,7 @@ class Surprise:
     """
 
     pace: Pace
-    zone: str
+    clock: Clock
     expected: Expected
     tails: Mapping[str, TailTable]
     flat_rows: float
@@ -87,7 +88,7 @@ class Surprise:
         for: one half at the threshold, p* for an ordinary row. A row that cannot be judged scores 0.
         """
         watched = rows.values[str(self.columns.watched)]
-        z = self.expected.errors(rows, self.pace, self.zone, threads=threads)
+        z = self.expected.errors(rows, self.pace, self.clock, threads=threads)
         found = statistics(rows, watched, z, self.pace)
         surprise = self.tails["all"](_total(found, self.tails, self.flat_rows))
         limit = -np.log(self.threshold_p)
@@ -104,7 +105,7 @@ class Surprise:
         """Return everything but the boosters."""
         return {
             "pace": self.pace.to_state(),
-            "zone": self.zone,
+            "clock": self.clock.to_state(),
             "expected": self.expected.to_state(),
             "tails": {name: tail.to_state() for name, tail in self.tails.items()},
             "flat_rows": self.flat_rows,
@@ -117,7 +118,7 @@ class Surprise:
         """Inverse of `to_state`."""
         return cls(
             pace=Pace.from_state(state["pace"]),
-            zone=state["zone"],
+            clock=Clock.from_state(state["clock"]),
             expected=Expected.from_state(state["expected"], boosters["expectation"]),
             tails={name: TailTable.from_state(tail) for name, tail in state["tails"].items()},
             flat_rows=float(state["flat_rows"]),
@@ -147,7 +148,7 @@ def _total(found: Mapping[str, FloatArray], tails: Mapping[str, TailTable], flat
 
 
 def fit_surprise(
-    config: TrainingConfig, rows: Rows, *, columns: Columns, pace: Pace, zone: str, watch: Watch
+    config: TrainingConfig, rows: Rows, *, columns: Columns, pace: Pace, clock: Clock, watch: Watch
 ) -> tuple[Surprise, tuple[str, ...]]:
     """Learn what to expect, how wrong the expectation is on blocks of time left out, and where the alarm starts.
 
@@ -172,7 +173,7 @@ def fit_surprise(
         rows,
         columns=columns,
         pace=pace,
-        zone=zone,
+        clock=clock,
         watch=watch.part("learning what to expect", 0.0, 1.0),
         params=config.hyperparameters,
         fewest=MIN_ROWS,
@@ -189,7 +190,7 @@ def fit_surprise(
     threshold_p, per_day = _threshold(rows, total, pace)
     judge = Surprise(
         pace=pace,
-        zone=zone,
+        clock=clock,
         expected=expected,
         tails=tails,
         flat_rows=flat_rows,

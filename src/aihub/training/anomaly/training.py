@@ -9,6 +9,7 @@ import numpy as np
 
 from aihub.errors import DataError
 from aihub.training.anomaly.classifier import fit_classifier
+from aihub.training.anomaly.clock import Clock
 from aihub.training.anomaly.labels import check_labels, is_labelled
 from aihub.training.anomaly.model import Detector
 from aihub.training.anomaly.past import Pace
@@ -100,13 +101,14 @@ def fit_detector(
     rows = read_rows(train, columns)
     step_us = round(table.frequency.total_seconds() * 1e6)
     pace = Pace.of(rows, step_us)
+    clock = Clock(zone=table.time_zone, country=config.calendar)
     if labelled:
         check_labels(config, target)
         judge, notes = fit_classifier(
-            config, rows, target, columns=columns, pace=pace, zone=table.time_zone, watch=watch
+            config, rows, target, columns=columns, pace=pace, clock=clock, watch=watch
         )
         return Detector(config, judge, _past(rows, read_rows(rest, columns), pace)), notes
-    watcher, notes = fit_surprise(config, rows, columns=columns, pace=pace, zone=table.time_zone, watch=watch)
+    watcher, notes = fit_surprise(config, rows, columns=columns, pace=pace, clock=clock, watch=watch)
     return Detector(config, watcher, _past(rows, read_rows(rest, columns), pace)), notes
 
 
