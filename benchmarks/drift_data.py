@@ -87,6 +87,15 @@ def real_streams(folder: Path) -> list[Stream]:
     ]
 
 
+def zone_days(folder: Path) -> tuple[NDArray[np.datetime64], list[Array], Array]:
+    """Read the daily loads of the zones of GEFCom 2012 and the mean temperature of its stations."""
+    frames = [pd.read_parquet(folder / "gefcom2012" / f"{name}.parquet") for name in ("load", "temperature")]
+    load, warmth = (frame.set_index("time").resample("1D").mean() for frame in frames)
+    stamps = load.index.to_numpy().astype("datetime64[us]")
+    outside = warmth.mean(axis=1).reindex(load.index).to_numpy(float)
+    return stamps, [load[zone].to_numpy(float) for zone in load.columns], outside
+
+
 def _elec2(folder: Path) -> list[Stream]:
     with zipfile.ZipFile(folder / "Electricity.arff.zip") as archive:
         text = archive.read(archive.namelist()[0]).decode()
