@@ -12,6 +12,8 @@ from aihub.training.forecast.fitting import fit_forecaster
 from aihub.training.progress import Watch
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from aihub.training.config import TrainingConfig
     from aihub.training.data import PreparedTable
     from aihub.training.forecast.ensemble import Ensemble
@@ -56,9 +58,23 @@ def train_forecast(
         train_frame=train,
         backtest=backtest,
         importances=importances(model.ensemble),
-        notes=fitted.notes,
+        notes=(*fitted.notes, *_unseen(config.series_id, train, holdout)),
         timings_s={"fit": trained - started, "judge": time.perf_counter() - trained},
     )
+
+
+def _unseen(series: str | None, train: pl.DataFrame, holdout: pl.DataFrame) -> list[str]:
+    """Say how many series the model is judged on without having learned from them."""
+    if series is None:
+        return []
+    judged = holdout.get_column(series).unique()
+    new = judged.filter(~judged.is_in(train.get_column(series).unique().implode())).sort()
+    if not len(new):
+        return []
+    shown = ", ".join(map(repr, new.head(3).to_list())) + (", ..." if len(new) > 3 else "")  # noqa: PLR2004 - a glimpse
+    return [
+        f"{len(new)} of {len(judged)} series in the holdout begin after the split ({shown}): the model has never seen them"
+    ]
 
 
 def importances(ensemble: Ensemble) -> dict[str, float]:
