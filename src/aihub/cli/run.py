@@ -79,6 +79,7 @@ def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
         "digest": version.digest,
         "artifact": str(artifact),
         "deployed": delivery.deployment is not None,
+        "withheld": delivery.withheld,
         "metrics": dict(version.metrics),
         "notes": [note.to_dict() for note in delivery.table.notes],
         "reports": {form: str(path) for form, path in delivery.report_files.items()},

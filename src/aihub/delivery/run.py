@@ -56,13 +56,20 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What came of an order. A failed gate is one of the results, not an error."""
+    """What came of an order. A failed gate is one of the results, not an error.
+
+    Attributes
+    ----------
+    withheld
+        Why a version that passed was not deployed although the order said so; empty in all other cases.
+    """
 
     version: Version
     report: ValidationReport
     training: TrainingResult
     table: PreparedTable
     deployment: Deployment | None = None
+    withheld: str = ""
     report_files: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -102,13 +109,16 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
     report = _validate(candidate, path, registry, listener)
     version = _register(candidate, digest, report, registry, listener)
     files = _write_reports(report, order.reports / order.spec.name / str(version.number))
-    deployment = _deploy(candidate, version, registry, listener) if report.passed and order.deploy else None
+    deployment, withheld = None, ""
+    if report.passed and order.deploy:
+        deployment, withheld = _deploy(candidate, version, registry, listener)
     return Delivery(
         version=version,
         report=report,
         training=candidate.training,
         table=candidate.table,
         deployment=deployment,
+        withheld=withheld,
         report_files=files,
     )
 
@@ -235,8 +245,8 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _deploy(
     candidate: _Candidate, version: Version, registry: Registry, listener: Listener
-) -> Deployment | None:
-    """Deploy the version, unless another champion has come than the one that it was compared with."""
+) -> tuple[Deployment | None, str]:
+    """Deploy the version, or say why not: another champion has come than the one that it was compared with."""
     order = candidate.order
     with step("deploy", listener) as deploying:
         try:
@@ -250,9 +260,9 @@ def _deploy(
             )
         except ConflictError as error:
             deploying.note = f"not deployed: {error}"
-            return None
+            return None, str(error)
         deploying.note = f"{version.semantic} serves in {deployment.environment}"
-    return deployment
+    return deployment, ""
 
 
 def _validate(candidate: _Candidate, path: Path, registry: Registry, listener: Listener) -> ValidationReport:

@@ -77,7 +77,8 @@ def test_a_champion_that_came_while_the_gate_was_judging_is_not_replaced(tmp_pat
     assert mine.deployment is None
     assert others[0].deployment is not None
     assert champion == others[0].version
-    assert notes[0].startswith("not deployed: model 'meter' is at deployment 1 by 'tester', not 0")
+    assert mine.withheld.startswith("model 'meter' is at deployment 1 by 'tester', not 0")
+    assert notes == [f"not deployed: {mine.withheld}"]
 
 
 def test_a_damaged_champion_does_not_keep_its_successor_out(tmp_path: Path) -> None:
