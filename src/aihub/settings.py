@@ -61,7 +61,10 @@ class Settings(BaseModel):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         # A relative home would follow a later chdir of the process.
-        return home.expanduser().absolute()
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError as error:  # ~name of a user who is not there
+            raise ValueError(f"{str(home)[:80]!r} names a home folder that is not there") from error
 
     @property
     def store_url(self) -> str:

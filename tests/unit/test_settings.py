@@ -47,6 +47,7 @@ def test_the_clients_names_are_left_alone() -> None:
         ("LOAD_TIMEOUT_S", "nan"),
         ("SANDBOX_MEMORY_MB", "lots"),
         ("SQLITE_JOURNAL", "off"),
+        ("HOME", "~nobody-of-this-name/hub"),
     ],
 )
 def test_a_value_that_cannot_be_used_names_its_variable(name: str, value: str) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from aihub.errors import ConfigError, did_you_mean
-from aihub.training.frequency import parse_frequency, steps_per_day
+from aihub.training.frequency import MAX_HORIZON_STEPS, parse_frequency, steps_per_day
 from aihub.training.strict import StrictModel
 from aihub.types import ModelType
 
@@ -35,7 +35,6 @@ def _finite_scalar(value: Any) -> Any:
 
 
 Scalar = Annotated[bool | int | float | str, BeforeValidator(_finite_scalar)]
-MAX_HORIZON_STEPS = 10_000
 MAX_LAG_STEPS = 100_000
 
 

@@ -16,6 +16,8 @@ _PATTERN = re.compile(r"\s*(\d{1,8})?\s*([A-Za-z]+)\s*")
 _ISO = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,5})M)?(?:(\d{1,6})S)?)?")
 _DAY = timedelta(days=1)
 MAX_FREQUENCY = timedelta(days=366)
+MAX_HORIZON_STEPS = 10_000
+"""Most steps ahead of one model or question."""
 
 
 def parse_frequency(text: str) -> timedelta:

@@ -20,6 +20,7 @@ from aihub.training.forecast.layout import Layout
 from aihub.training.forecast.origins import Issue
 from aihub.training.forecast.panel import Table, panel_of
 from aihub.training.forecast.path import Path, known_ends
+from aihub.training.frequency import MAX_HORIZON_STEPS
 from aihub.training.model import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -171,6 +172,11 @@ class Forecaster:
         steps = self.layout.horizon if horizon is None else horizon
         if steps < 1:
             raise ConfigError(f"horizon is {steps}; ask for one step or more.", field="horizon")
+        most = max(MAX_HORIZON_STEPS, self.layout.horizon)
+        if steps > most:
+            raise ConfigError(
+                f"horizon is {steps}; at most {most} steps can be asked for at once.", field="horizon"
+            )
         extra = () if history is None else self.codec.new_series(history, what="history")
         newer = [self._read_history(history, extra)] if history is not None else []
         ahead = (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from aihub.validation.profile.cells import zone_named
+
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from numpy.typing import NDArray
 
     from aihub.types import FloatArray
@@ -37,7 +40,7 @@ def local_seconds(utc_s: FloatArray, time_zone: str) -> FloatArray:
     """
     if time_zone == "UTC" or not utc_s.size:
         return utc_s
-    zone = ZoneInfo(time_zone)
+    zone = zone_named(time_zone)
     known = np.isfinite(utc_s)
     hours, inverse = np.unique(np.floor(utc_s[known] / 3600).astype(np.int64), return_inverse=True)
     offsets = np.array([_offset(zone, int(hour) * 3600) for hour in hours], dtype=np.float64)

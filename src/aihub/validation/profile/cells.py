@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
+
+from aihub.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,9 +79,24 @@ def hour_of_week(timestamps: NDArray[np.datetime64], time_zone: str = "UTC") -> 
     return np.where(known, hours, -1).astype(np.intp)
 
 
+def zone_named(name: str) -> ZoneInfo:
+    """Return the IANA zone `name`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"no time zone {name[:64]!r}; write an IANA name such as 'Europe/Berlin'"
+        raise ConfigError(message, field="time_zone") from None
+
+
 def _offsets(stamps: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
     """Offsets from UTC in microseconds: looked up per day, and per quarter of an hour on days when the clocks change."""
-    zone = ZoneInfo(time_zone)
+    zone = zone_named(time_zone)
     days, inverse = np.unique(stamps // _DAY_US, return_inverse=True)
     before = np.array([_offset(int(day) * 86_400, zone) for day in days], np.int64)
     after = np.array([_offset((int(day) + 1) * 86_400, zone) for day in days], np.int64)

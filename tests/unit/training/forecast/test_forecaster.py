@@ -187,6 +187,11 @@ def test_beyond_the_horizon_it_steps_on_its_own_forecasts(
     assert width[-24:].mean() > width[:24].mean()
 
 
+def test_a_horizon_beyond_all_measure_is_refused(trained: TrainingResult) -> None:
+    with pytest.raises(ConfigError, match="at most 10000 steps"):
+        trained.model.forecast(1_000_000_000)
+
+
 def test_rows_of_one_day_do_not_depend_on_what_is_asked_with_them(trained: TrainingResult) -> None:
     for begin in (0, 37, 100):
         alone = trained.model.predict(trained.holdout.slice(begin, 1))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aihub.validation.profile.cells import CellMoments, hour_of_week
+from aihub.errors import ConfigError
+from aihub.validation.profile.cells import CellMoments, hour_of_week, zone_named
 
 
 @given(st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)), max_size=20), st.sampled_from(["UTC", "Australia/Melbourne", "America/St_Johns", "Europe/Berlin"]))  # fmt: skip # noqa: DTZ001
@@ -41,3 +42,9 @@ def test_moments_per_cell_merge() -> None:
     assert whole.m2[5] == pytest.approx(((here - here.mean()) ** 2).sum(), rel=1e-6)
     empty = CellMoments.empty().merge(whole)
     assert empty.mean == pytest.approx(whole.mean)
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "+05:30", ""])
+def test_a_zone_that_is_none_is_refused_in_words(name: str) -> None:
+    with pytest.raises(ConfigError, match="no time zone"):
+        zone_named(name)
