@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TZ", "UTC")
 # Two cores are shared by the parallel test processes: libraries that start a thread per core only get in the way.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Properties are about values: how long one example takes says more about the machine's other work than about the code.
+settings.register_profile("aihub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aihub")
 
 
 @pytest.fixture(scope="session")
