@@ -5,9 +5,10 @@ intervals. One default configuration for all sets: the configs only name columns
 M4 are forecast once, 48 hours ahead, as in the competition.
 
 Keys of the last line (JSON): ``vic_elec_mae`` (MW), ``vic_elec_coverage`` (0 to 1), ``pjm_vs_best_peer`` (our MAE over the
-better peer's, worst region; null without a peer), ``m4_hourly_owa``, ``dirty_vs_oracle`` (MAPE after training on the dirty
-file over MAPE after training on the clean source, both against the clean source), ``train_overhead`` (our CPU time over that
-of the bare LightGBM calls on the same matrices), and ``details``.
+better peer's, each peer with the better of two losses, worst region; null without a peer), ``m4_hourly_owa``,
+``dirty_vs_oracle`` (MAPE after training on the dirty file over MAPE after training on the clean source, both against the
+clean source, on the rows that the dirty file lost too), ``train_overhead`` (our CPU time over that of the bare LightGBM
+calls on the same matrices), and ``details``.
 
 Run: ``python benchmarks/accuracy.py [--quick] [--only vic,pjm,m4,dirty,overhead]``.
 """
