@@ -48,7 +48,8 @@ _MOST_BYTES = 64 << 20
 )
 @click.option(
     "--model-type",
-    type=click.Choice(list(ModelType)),
+    # As text: of an enumeration the option would want the names in capitals.
+    type=click.Choice([str(kind) for kind in ModelType], case_sensitive=False),
     help="Of a model that does not say it itself; forecast by default.",
 )
 @click.option("--report", type=PATH, help="Folder for report.txt, .json, .md, .html and junit.xml.")

@@ -207,3 +207,15 @@ def test_rows_before_the_moment_are_not_judged(
     assert performance["plots"]["residuals"]["x"][0] == "2024-01-11T00:00Z"
     assert run(["validate", str(folder / "model.txt"), *common, "--since", "2025-01-01"]) == 2
     assert "the last is from 2024-01-25 23:00" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["forecast", "Forecast", "anomaly"])
+def test_the_model_type_is_named_as_everywhere_else(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    arguments = ["validate", str(folder / "model.txt"), "--data", str(folder / "good.csv")]
+    code = run([*arguments, "--target", "load", "--model-type", kind])
+    told = capsys.readouterr()
+    # A regression gives no score that an anomaly could be told by.
+    assert code == (2 if kind == "anomaly" else 0), told.err
+    assert ("has no score" in told.err) is (kind == "anomaly")
