@@ -42,6 +42,8 @@ _SPIKE_TIMES = 8.0
 _SPIKE_SPREAD = 0.2
 _SPIKE_WIDTHS = (2, 4)
 _MOST_SPIKES = 0.001
+_GROSS_TIMES, _MOST_GROSS = 3.0, 0.005
+"""Spikes that exceed the limit so many times are faults also where mild ones are frequent, up to this share of the rows."""
 _MOST_FLAT = 0.3
 
 
@@ -227,13 +229,17 @@ def _spikes(values: FloatArray, steps_per_day: int) -> list[Fault]:
     usual = expected(values, steps_per_day)[known]
     residual = series - np.where(np.isnan(usual), float(np.median(series)), usual)
     least = _SPIKE_SPREAD * spread(series)
-    is_spike = np.zeros(len(series), dtype=bool)
+    is_spike, is_gross = np.zeros(len(series), dtype=bool), np.zeros(len(series), dtype=bool)
     for width in _SPIKE_WIDTHS:
         for sign in (1, -1):
             height, raw = (sign * x - grey_opening(sign * x, width) for x in (residual, series))
             limit = max(least, _SPIKE_TIMES * float(np.quantile(height, _SPIKE_QUANTILE)))
             is_spike |= (height > limit) & (raw > limit / 2)
-    if not is_spike.any() or is_spike.sum() > max(5, _MOST_SPIKES * len(series)):
+            is_gross |= (height > _GROSS_TIMES * limit) & (raw > limit / 2)
+    # Many mild ones are how this meter behaves; one that towers over those is a fault all the same.
+    if (is_spike & ~is_gross).sum() > max(5, _MOST_SPIKES * len(series)):
+        is_spike = is_gross
+    if not is_spike.any() or is_spike.sum() > max(5, _MOST_GROSS * len(series)):
         return []
     is_there = np.zeros(len(values), dtype=bool)
     is_there[known[is_spike]] = True
