@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -62,7 +63,8 @@ class LightGBMBooster:
     def gain(self) -> dict[str, float]:
         """Total gain per feature that was used at least once."""
         gains = self.booster.feature_importance("gain")
-        return {n: float(g) for n, g in zip(self.booster.feature_name(), gains, strict=True) if g > 0}
+        names = [unquote(name) for name in self.booster.feature_name()]
+        return {n: float(g) for n, g in zip(names, gains, strict=True) if g > 0}
 
     def predict(self, x: Matrix, *, threads: int = 1) -> FloatArray:
         """One number per row of `x`."""
@@ -105,8 +107,15 @@ def fit(
     }
     if quantile is not None:
         settings["alpha"] = quantile
+    # The library refuses some signs in a name ("Temperature [C]") and makes underscores of blanks.
+    written = {name: quote(name, safe="") for name in names}
     data = lgb.Dataset(
-        x, y, weight=weights, feature_name=list(names), categorical_feature=list(categorical), params=settings
+        x,
+        y,
+        weight=weights,
+        feature_name=list(written.values()),
+        categorical_feature=[written[name] for name in categorical],
+        params=settings,
     )
     return LightGBMBooster(lgb.train(settings, data, num_boost_round=rounds, callbacks=_callbacks(on_round)))
 

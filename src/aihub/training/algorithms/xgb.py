@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -56,7 +57,8 @@ class XGBoostBooster:
     @property
     def gain(self) -> dict[str, float]:
         """Total gain per feature that was used at least once."""
-        return {name: float(g) for name, g in self.booster.get_score(importance_type="total_gain").items()}
+        gains = self.booster.get_score(importance_type="total_gain")
+        return {unquote(name): float(gain) for name, gain in gains.items()}
 
     def predict(self, x: Matrix, *, threads: int = 1) -> FloatArray:
         """One number per row of `x`."""
@@ -104,7 +106,8 @@ def fit(
         x,
         y,
         weight=weights,
-        feature_names=list(names),
+        # The library refuses some signs in a name, such as "Temperature [C]".
+        feature_names=[quote(name, safe="") for name in names],
         feature_types=["c" if name in categorical else "q" for name in names],
         enable_categorical=True,
         max_bin=given.get("max_bin", 256),

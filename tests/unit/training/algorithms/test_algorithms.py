@@ -142,3 +142,19 @@ def test_what_is_no_model_is_refused(algorithm: Algorithm) -> None:
 def test_an_unknown_algorithm_is_answered_with_the_nearest() -> None:
     with pytest.raises(NotFoundError, match="Did you mean 'lgbm'"):
         ALGORITHMS.get("lgb")
+
+
+@pytest.mark.parametrize(
+    "algorithm", [ALGORITHMS.get("lgbm"), ALGORITHMS.get("xgboost")], ids=["lgbm", "xgboost"]
+)
+def test_any_name_of_a_column_is_only_a_name(algorithm: Algorithm) -> None:
+    rng = np.random.default_rng(0)
+    names = ('a"b,{c}:[1] <é>', "a b", "100 %")
+    x = rng.normal(size=(300, 3)).astype(np.float32)
+    booster = algorithm.fit(
+        x, x.sum(axis=1).astype(np.float64), names=names, params={"n_estimators": 5}, objective="l2"
+    )
+    assert set(booster.gain) == set(names)
+    again = algorithm.load(booster.to_bytes())
+    assert set(again.gain) == set(names)
+    np.testing.assert_allclose(again.predict(x), booster.predict(x))
