@@ -45,6 +45,24 @@ def register(registry: Registry, content: bytes = b"1", **given: Any) -> Any:
     return registry.register_version(arguments.pop("model", "load"), digest, lineage(**config), **arguments)
 
 
+def test_a_rejected_version_keeps_its_number_and_is_followed_by_nothing(registry: Registry) -> None:
+    refused = {"status": "rejected", "report": {"passed": False}}
+    made = [
+        register(registry),
+        register(registry, config={"horizon": 48}, **refused),
+        register(registry, config={"training_end": "2026-01-01"}),
+        register(registry, config={"horizon": 72}),
+        register(registry, config={"horizon": 72, "training_end": "2026-02-01"}, **refused),
+        register(registry, config={"horizon": 72, "training_end": "2026-03-01"}),
+    ]
+    assert [str(v.semantic) for v in made] == ["v1.0.0", "v2.0.0", "v1.0.1", "v3.0.0", "v3.0.1", "v3.0.2"]
+
+
+def test_a_metric_without_a_value_is_left_out(registry: Registry) -> None:
+    made = register(registry, metrics={"mae": 1.5, "mape": float("inf"), "r2_score": float("nan")})
+    assert made.metrics == {"mae": 1.5}
+
+
 def test_versions_are_numbered_and_named_from_their_lineage(registry: Registry) -> None:
     made = [
         register(registry),

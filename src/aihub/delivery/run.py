@@ -5,7 +5,6 @@ The artefact that will serve is what the gate judges: it is packed first, then r
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from aihub.delivery.progress import Listener, Remark, ignore, step
 from aihub.errors import AIHubError, ArtifactError, ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -231,16 +229,11 @@ def _register(
             actor=order.actor,
             now=order.now,
             report=_as_json(report),
-            metrics=_finite(candidate.training.metrics),
+            metrics=candidate.training.metrics,
             notes=candidate.training.notes,
         )
         registering.note = f"{version}, {version.status}"
     return version
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics that have a value; one that is not defined on this data (MAPE where all is zero) cannot be stored."""
-    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _deploy(

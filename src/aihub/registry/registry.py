@@ -5,6 +5,7 @@ Its state is the hub's own and transactional; MLflow mirrors it through the outb
 
 from __future__ import annotations
 
+import math
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -116,14 +117,15 @@ class Registry:
                 "uid": uid,
                 "model_id": model_id,
                 "number": 1 if latest is None else latest["number"] + 1,
-                **_next_semantic(latest, lineage)._asdict(),
+                **_next_semantic(connection, model_id, latest, lineage)._asdict(),
                 "git_commit": lineage.git_commit,
                 "status": status.value,
                 "digest": digest,
                 "size_bytes": artifact.size_bytes,
                 "kind": artifact.manifest.kind,
                 "lineage": lineage.to_dict(),
-                "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+                # JSON, and so PostgreSQL, knows no infinity and no NaN.
+                "metrics": {n: float(v) for n, v in (metrics or {}).items() if math.isfinite(v)},
                 "notes": list(notes),
                 "report_id": self._save_report(connection, body, now),
                 "idempotency_key": key,
@@ -347,11 +349,20 @@ def _target(
     return known.version_by_uid(model, good.version_uid)
 
 
-def _next_semantic(latest: Mapping[str, Any] | None, lineage: Lineage) -> SemanticVersion:
+def _next_semantic(
+    connection: Connection, model_id: int, latest: Mapping[str, Any] | None, lineage: Lineage
+) -> SemanticVersion:
+    """Count from the last version that its gate let through: a rejected one changes nothing for anybody."""
     if latest is None:
         return following(None, None, lineage.identity)
-    previous = SemanticVersion(latest["major"], latest["minor"], latest["patch"])
-    return following(previous, Lineage.from_dict(latest["lineage"]).identity, lineage.identity)
+    accepted = model_rows.latest_version(connection, model_id=model_id, without_status=Status.REJECTED.value)
+    base = accepted or latest
+    return following(
+        SemanticVersion(base["major"], base["minor"], base["patch"]),
+        Lineage.from_dict(base["lineage"]).identity,
+        lineage.identity,
+        lambda wanted: model_rows.has_semantic(connection, model_id=model_id, **wanted._asdict()),
+    )
 
 
 def _status(status: Status | str) -> Status:

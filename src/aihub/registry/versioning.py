@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from aihub.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHORTEST_COMMIT = 7
@@ -111,19 +111,30 @@ def identity(config: Mapping[str, Any]) -> Identity:
     return Identity(digest_of(contract), digest_of(recipe))
 
 
-def following(previous: SemanticVersion | None, before: Identity | None, after: Identity) -> SemanticVersion:
-    """Return the version that comes after `previous`, whose lineage was `before`.
+def following(
+    previous: SemanticVersion | None,
+    before: Identity | None,
+    after: Identity,
+    is_taken: Callable[[SemanticVersion], bool] = lambda _: False,
+) -> SemanticVersion:
+    """Return the version that comes after `previous`, whose lineage was `before`, and is not taken.
+
+    A number is taken where a version that its gate rejected has it: it keeps its number and is followed by nothing.
 
     >>> str(following(SemanticVersion(1, 2, 3), Identity("a", "b"), Identity("a", "c")))
     'v1.3.0'
     """
     if previous is None or before is None:
         return FIRST
-    if before.contract != after.contract:
-        return SemanticVersion(previous.major + 1, 0, 0)
-    if before.recipe != after.recipe:
-        return SemanticVersion(previous.major, previous.minor + 1, 0)
-    return SemanticVersion(previous.major, previous.minor, previous.patch + 1)
+    found = previous
+    while found == previous or is_taken(found):
+        if before.contract != after.contract:
+            found = SemanticVersion(found.major + 1, 0, 0)
+        elif before.recipe != after.recipe:
+            found = SemanticVersion(found.major, found.minor + 1, 0)
+        else:
+            found = SemanticVersion(found.major, found.minor, found.patch + 1)
+    return found
 
 
 def check_name(name: str, *, kind: str = "model") -> str:

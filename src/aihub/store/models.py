@@ -91,10 +91,23 @@ def select_versions(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def latest_version(connection: Connection, *, model_id: int) -> dict[str, Any] | None:
-    """Version with the highest number."""
-    query = (
-        sa.select(versions).where(versions.c.model_id == model_id).order_by(versions.c.number.desc()).limit(1)
-    )
-    row = connection.execute(query).mappings().one_or_none()
+def latest_version(
+    connection: Connection, *, model_id: int, without_status: str | None = None
+) -> dict[str, Any] | None:
+    """Version with the highest number; with `without_status`, of those that have another."""
+    query = sa.select(versions).where(versions.c.model_id == model_id)
+    if without_status is not None:
+        query = query.where(versions.c.status != without_status)
+    row = connection.execute(query.order_by(versions.c.number.desc()).limit(1)).mappings().one_or_none()
     return None if row is None else dict(row)
+
+
+def has_semantic(connection: Connection, *, model_id: int, major: int, minor: int, patch: int) -> bool:
+    """Whether a version of the model has this semantic version."""
+    query = sa.select(versions.c.id).where(
+        versions.c.model_id == model_id,
+        versions.c.major == major,
+        versions.c.minor == minor,
+        versions.c.patch == patch,
+    )
+    return connection.execute(query.limit(1)).first() is not None
