@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from getpass import getuser
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ import click
 
 from aihub.cli.console import print_json, shown_progress, table
 from aihub.cli.options import PATH, json_option
-from aihub.errors import InputError
+from aihub.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from aihub.delivery.run import Delivery
@@ -54,16 +56,28 @@ def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: 
             deploy=deploy,
         )
         mirror = Mirror.start(hub.settings)
-        delivery = deliver(order, hub.registry, listener)
+        with _naming(spec):
+            delivery = deliver(order, hub.registry, listener)
         mirror.finish(listener)
         artifact = hub.registry.artifact_path(delivery.version)
     if as_json:
         print_json(_document(delivery, artifact))
     else:
         click.echo(f"\n{delivery.report}\n")
-        _show_answer(artifact)
+        _show_answer(delivery.version.model, artifact)
         _show_end(delivery)
     return 0 if delivery.passed else 1
+
+
+@contextmanager
+def _naming(spec: Path) -> Iterator[None]:
+    """Name the file in complaints about what it says."""
+    try:
+        yield
+    except ConfigError as error:
+        if str(spec) in str(error):
+            raise
+        raise ConfigError(f"{spec}: {error}", field=error.field) from error
 
 
 def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
@@ -86,14 +100,14 @@ def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
     }
 
 
-def _show_answer(artifact: Path) -> None:
-    """Ask a forecast model for its next hours; one that needs weather says what it wants."""
+def _show_answer(model: str, artifact: Path) -> None:
+    """Ask a forecast model for its next hours; one that needs weather, or rows to judge, is shown how to be asked."""
     from aihub.delivery.answers import answer
 
     try:
         answered = answer(artifact)
     except InputError as error:
-        click.echo(f"Not asked for what comes next: {error}\n")
+        click.echo(f"To ask it: aihub predict {model} --data FILE\n  {error}\n")
         return
     shown = answered.head(SHOWN_ROWS)
     table(

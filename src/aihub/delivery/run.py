@@ -122,10 +122,12 @@ def deliver(order: Order, registry: Registry, listener: Listener = ignore) -> De
 
 
 def _candidate(order: Order, registry: Registry, listener: Listener) -> _Candidate:
+    from aihub.training.algorithms import ALGORITHMS
     from aihub.validation.settings import resolve
 
     config = order.spec.training
-    # A wrong threshold is found before minutes of training, not after.
+    # A wrong threshold or hyperparameter is found before minutes of reading and training, not after.
+    ALGORITHMS.get(config.algorithm).check(config.hyperparameters)
     resolve(config.model_type, spec=order.spec.validation)
     table = _read(order, listener)
     training = _train(config, table, listener)

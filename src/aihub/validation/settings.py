@@ -116,7 +116,8 @@ def resolve(
         (source, section) for source, section in zip(SOURCES, (spec, call, tenant), strict=True) if section
     ]
     for source, section in given:
-        _validate(source, section, kind, known)
+        # A spec says `validation:`, and that is where its author has to look.
+        _validate("validation" if source == "spec" else source, section, kind, known)
     provenance: dict[str, Any] = {}
     chosen = []
     for check in known.values():
