@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from aihub.errors import AIHubError
 from aihub.registry import frames
 from aihub.registry.confinement import confine, limit_resources, readable_paths
+
+PARENT_CHECK_S = 1.0
+"""How often the child looks whether its parent is still there."""
 
 Answer = tuple[dict[str, Any], bytes]
 Operation = Callable[[dict[str, Any], dict[str, Any], bytes], Answer]
@@ -24,13 +29,23 @@ def main(arguments: dict[str, Any]) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     limit_resources(memory_bytes=arguments["memory_bytes"], cpu_s=arguments["cpu_s"])
+    parent = os.getppid()
     layers = confine(readable_paths(arguments["path"]))
+    # After the confinement: a thread from before it would not be confined.
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     sys.setrecursionlimit(3000)
     state: dict[str, Any] = {"layers": layers}
     while (frame := frames.read(requests)) is not None:
         header, blob = answer(state, *frame)
         answers.write(frames.encode(header, blob))
         answers.flush()
+
+
+def end_with(parent: int) -> None:
+    """End this process once `parent` has: a native call that hangs would never see the pipe close."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os._exit(1)
 
 
 def answer(state: dict[str, Any], request: dict[str, Any], blob: bytes) -> Answer:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,31 @@ def test_an_answer_that_is_no_frame_is_refused(head: bytes) -> None:
 def test_a_header_that_is_no_object_is_refused(text: bytes) -> None:
     with pytest.raises(frames.FrameError):
         frames.header(text)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks the process table")
+def test_the_child_ends_with_its_parent_although_its_pipe_stays_open(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from aihub.registry.sandbox import Child\n"
+        "child = Child()\n"
+        "child.ask({'op': 'layers'}, timeout_s=60, max_blob=0)\n"  # confined, and watching
+        "os.set_inheritable(child._process.stdin.fileno(), True)\n"
+        "os.posix_spawn('/bin/sleep', ['sleep', '20'], {})\n"  # holds the pipe, as a hanging native call would
+        "pathlib.Path(sys.argv[1]).write_text(str(child._process.pid))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    note = tmp_path / "pid"
+    subprocess.run([sys.executable, "-c", code, str(note)], check=False, timeout=120)
+    status = Path(f"/proc/{note.read_text()}/status")
+    deadline = time.monotonic() + 15
+    while is_running(status) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(status)
+
+
+def is_running(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
