@@ -1,8 +1,8 @@
-from __future__ import annotations  # noqa: I001
+from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
