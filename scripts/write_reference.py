@@ -296,10 +296,11 @@ PAGES = {"cli.md": cli_page, "spec.md": spec_page, "checks.md": checks_page}
 
 
 def main() -> int:
-    """Write every page."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    """Write every page into the folder named on the command line, by default that of the documentation."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
-        (FOLDER / name).write_text(page(), encoding="utf-8")
+        (folder / name).write_text(page(), encoding="utf-8")
     return 0
 
 

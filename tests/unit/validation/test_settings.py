@@ -101,7 +101,7 @@ def test_provenance_is_json() -> None:
 def test_what_is_wrong_is_named(section: Any, message: Any) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         resolve("forecast", spec=section)
-    assert caught.value.field.startswith("spec")
+    assert caught.value.field.startswith("validation")
 
 
 def test_an_unknown_model_type_is_refused() -> None:
