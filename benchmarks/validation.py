@@ -264,7 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rows, under a minute")
+    parser.add_argument("--quick", action="store_true", help="the same rows, each scan once and no evidently: under a minute")
     parser.add_argument("--peer-python", help="interpreter that has evidently and duckdb")
     parser.add_argument("--scan", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--gate-memory", type=int, help=argparse.SUPPRESS)
@@ -274,9 +274,7 @@ def main() -> None:
     elif options.gate_memory:
         print(json.dumps(gate_memory(options.gate_memory)))
     else:
-        measure(
-            rows=100_000 if options.quick else 1_000_000, peer=options.peer_python, is_quick=options.quick
-        )
+        measure(rows=1_000_000, peer=options.peer_python, is_quick=options.quick)
 
 
 def measure(*, rows: int, peer: str | None, is_quick: bool) -> None:
@@ -291,7 +289,7 @@ def measure(*, rows: int, peer: str | None, is_quick: bool) -> None:
     print(f"{'fused numpy pass':28} {base:8.3f} CPU-s      1.0")
     print(f"{'profile of the table':28} {profiled:8.3f} CPU-s {profiled / base:8.1f}")
     print(f"{'default gate':28} {own:8.3f} CPU-s {own / base:8.1f}")
-    theirs = evidently(current, reference, peer)
+    theirs = None if is_quick else evidently(current, reference, peer)
     if theirs is not None:
         print(f"{'evidently DataDriftPreset':28} {theirs:8.3f} CPU-s {theirs / base:8.1f}")
     extra = child("--gate-memory", str(rows))["extra_mb"]
