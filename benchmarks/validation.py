@@ -264,7 +264,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the same rows, each scan once and no evidently: under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="the same rows, each scan once and no evidently: under a minute"
+    )
     parser.add_argument("--peer-python", help="interpreter that has evidently and duckdb")
     parser.add_argument("--scan", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--gate-memory", type=int, help=argparse.SUPPRESS)
