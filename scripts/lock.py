@@ -12,6 +12,8 @@ BASE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"),
     *(
         "--no-emit-index-url",
+        # pip looks for the hash of `name[extra]` where a dependency asks for it: the pin has to carry the extra.
+        "--no-strip-extras",
         "--no-annotate",
         "--custom-compile-command=make lock",
         "pyproject.toml",
