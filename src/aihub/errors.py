@@ -7,9 +7,12 @@ AIHubError
 │   └── NotFoundError     a name that does not exist
 ├── ValidationError       a model that cannot be loaded or cannot predict
 ├── ArtifactError         a model file that is corrupt, tampered with or not allowed
+├── UnauthorizedError     no credential, or one that does not count
+├── ForbiddenError        a credential that may not do this
 ├── ConflictError         the state changed under the request
 ├── StoppedError          somebody asked running work to stop
 └── UnavailableError      a service is away; the only branch worth retrying
+    └── TooManyError      more than a limit allows at once; try again after a while
 
 A failed gate is a result and never an error.
 """
@@ -112,6 +115,22 @@ class ArtifactError(AIHubError):
     exit_code = 2
 
 
+class UnauthorizedError(AIHubError):
+    """There is no credential, or it is unknown, expired or revoked; the message never says which."""
+
+    code = "unauthorized"
+    http_status = 401
+    exit_code = 2
+
+
+class ForbiddenError(AIHubError):
+    """The credential is good, but may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 2
+
+
 class ConflictError(AIHubError):
     """Somebody else changed the state first; read it again and decide anew."""
 
@@ -133,6 +152,23 @@ class UnavailableError(AIHubError):
 
     code = "unavailable"
     http_status = 503
+
+
+class TooManyError(UnavailableError):
+    """More than a limit or quota allows at once.
+
+    Attributes
+    ----------
+    retry_after_s
+        Seconds after which another try may succeed.
+    """
+
+    code = "too_many"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -6,13 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aihub.settings import DEFAULT_TENANT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Engine
 
+    from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.registry import Registry
     from aihub.settings import Settings
+    from aihub.store.audit import AuditLog
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,19 @@ class Hub:
 
     settings: Settings
     engine: Engine
-    registry: Registry
+    audit: AuditLog
+    artifacts: ArtifactStore
+
+    @property
+    def registry(self) -> Registry:
+        """Registry of the default tenant."""
+        return self.registry_of(DEFAULT_TENANT)
+
+    def registry_of(self, tenant: str, source: str = "") -> Registry:
+        """Return the registry of one tenant; `source` says in its audit events where changes come from."""
+        from aihub.registry.registry import Registry
+
+        return Registry(self.engine, self.artifacts, self.audit, tenant, source)
 
 
 @contextmanager
@@ -36,15 +52,17 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
         The database does not answer.
     """
     from aihub.registry.artifacts import ArtifactStore
-    from aihub.registry.registry import Registry
     from aihub.settings import from_environment
     from aihub.store import engine as engines
     from aihub.store import schema
+    from aihub.store.audit import AuditLog
 
     settings = settings or from_environment()
     engine = engines.create(settings.store_url, journal=settings.sqlite_journal)
     try:
         schema.upgrade(engine)
-        yield Hub(settings, engine, Registry(engine, ArtifactStore(settings.artifacts_dir)))
+        yield Hub(
+            settings, engine, AuditLog(settings.read_audit_key()), ArtifactStore(settings.artifacts_dir)
+        )
     finally:
         engine.dispose()

@@ -6,10 +6,11 @@ Nothing here has a secret as its default, and nothing is read from the environme
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from aihub.errors import ConfigError, did_you_mean
 
@@ -21,6 +22,9 @@ ALIASES = {"DATABASE_URL": "database_url", "MLFLOW_TRACKING_URI": "mlflow_tracki
 """Names of the outside world that are understood without our prefix; ours win where both are set."""
 MLFLOW_OFF = "off"
 """Stands for an MLflow address where there is to be no mirror."""
+DEFAULT_TENANT = "default"
+"""Tenant that is meant where none is named."""
+AUDIT_KEY_BYTES = 32
 RESERVED = {"AIHUB_URL", "AIHUB_API_KEY", "AIHUB_SHARED_DATA"}
 """Variables with our prefix that belong to the client and to the tests."""
 
@@ -45,6 +49,10 @@ class Settings(BaseModel):
         Address space of the child process that reads unknown model files (`AIHUB_SANDBOX_MEMORY_MB`).
     sqlite_journal
         ``auto`` uses WAL only where the SQLite library has no WAL-reset fault (`AIHUB_SQLITE_JOURNAL`).
+    audit_key, audit_key_file
+        Key of the audit log's chain, at least 32 characters, or a file that holds it (`AIHUB_AUDIT_KEY`,
+        `AIHUB_AUDIT_KEY_FILE`); without either a random one is kept in ``audit.key`` under `home`. Processes on
+        several machines need the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -56,6 +64,8 @@ class Settings(BaseModel):
     load_timeout_s: float = Field(default=20.0, gt=0, le=600)
     sandbox_memory_mb: int = Field(default=4096, ge=256, le=1_048_576)
     sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
+    audit_key: SecretStr = SecretStr("")
+    audit_key_file: Path | None = None
 
     @field_validator("home")
     @classmethod
@@ -80,6 +90,48 @@ class Settings(BaseModel):
     def artifacts_dir(self) -> Path:
         """Folder of the artefacts, by digest."""
         return self.home / "artifacts"
+
+    def read_audit_key(self) -> bytes:
+        """Return the key of the audit log; makes the file under `home` where no key is configured.
+
+        Raises
+        ------
+        ConfigError
+            The key is too short, or its file cannot be read or made.
+        """
+        if self.audit_key.get_secret_value():
+            key = self.audit_key.get_secret_value().encode()
+        else:
+            key = _read_or_make(self.audit_key_file or self.home / "audit.key")
+        if len(key) < AUDIT_KEY_BYTES:
+            message = (
+                f"the audit key has less than {AUDIT_KEY_BYTES} characters; make one: openssl rand -hex 32"
+            )
+            raise ConfigError(message, field="audit_key")
+        return key
+
+
+def _read_or_make(file: Path) -> bytes:
+    """Return the content of a secret's file; a missing one is made with a random secret, readable by its owner only."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Written whole under another name first: a process that starts beside us must not read half a secret.
+            fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
+            if not file.exists():
+                with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                    opened.write(secrets.token_hex(AUDIT_KEY_BYTES))
+                os.link(fresh, file)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink(missing_ok=True)
+        return file.read_bytes().strip()
+    except OSError as error:
+        message = (
+            f"the key file {file} cannot be read or made ({error.strerror}); check its folder and rights"
+        )
+        raise ConfigError(message, field="audit_key_file") from None
 
 
 def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from aihub.errors import ForbiddenError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +22,59 @@ class ModelType(StrEnum):
 
     FORECAST = "forecast"
     ANOMALY = "anomaly"
+
+
+class Role(StrEnum):
+    """What a person or a program may do in its tenant; the scopes of each are in `aihub.auth`."""
+
+    VIEWER = "viewer"
+    TRAINER = "trainer"
+    APPROVER = "approver"
+    DEPLOYER = "deployer"
+    ADMIN = "admin"
+
+
+OPERATOR_TENANT = "*"
+"""Tenant of the keys of those who run the hub: they may act in any tenant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who acts, in whose name, and from where.
+
+    Attributes
+    ----------
+    tenant
+        Tenant that is acted in; never `OPERATOR_TENANT`.
+    principal
+        Person or program behind the credential: four eyes are two principals, however many keys each holds.
+    scopes
+        What the credential may do, such as ``jobs:write``.
+    is_operator
+        Whether the credential may act in any tenant.
+    source
+        Where the request came from, for the audit log: ``api 127.0.0.1 req_7f``, ``cli host``.
+    """
+
+    tenant: str
+    principal: str
+    role: Role
+    scopes: frozenset[str]
+    is_operator: bool = False
+    source: str = ""
+
+    def require(self, scope: str) -> None:
+        """Refuse what the credential may not do.
+
+        Raises
+        ------
+        ForbiddenError
+            The credential has not the scope.
+        """
+        if scope not in self.scopes:
+            raise ForbiddenError(
+                f"{self.principal!r} as {self.role} may not do this: scope {scope!r} is missing; ask an admin for a key that has it"
+            )
 
 
 class Severity(StrEnum):

@@ -11,6 +11,7 @@ from aihub.registry.artifacts import ArtifactStore, Manifest, pack
 from aihub.registry.lineage import Lineage, collect
 from aihub.registry.records import Action, Status
 from aihub.registry.registry import Registry
+from aihub.store.audit import AuditLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ BY: dict[str, Any] = {"actor": "ann", "reason": "because", "now": NOW}
 
 @pytest.fixture
 def registry(database: Engine, tmp_path: Path) -> Registry:
-    return Registry(database, ArtifactStore(tmp_path / "artifacts"))
+    return Registry(database, ArtifactStore(tmp_path / "artifacts"), AuditLog(b"k" * 32))
 
 
 def lineage(**config: object) -> Lineage:
@@ -220,7 +221,7 @@ def test_racing_registrations_get_different_numbers(registry: Registry) -> None:
 
 
 def test_tenants_do_not_see_each_other(registry: Registry) -> None:
-    other = Registry(registry.engine, registry.artifacts, "other")
+    other = Registry(registry.engine, registry.artifacts, registry.audit, "other")
     version = register(registry)
     registry.deploy("load", 1, **BY)
     assert other.models() == []

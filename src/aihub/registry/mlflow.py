@@ -28,10 +28,10 @@ from aihub.registry.artifacts import SUFFIX, ArtifactStore
 from aihub.registry.boosters import native_bytes, parse
 from aihub.registry.native import lightgbm_text
 from aihub.registry.registry import ALIAS_TOPIC, VERSION_TOPIC, Registry
-from aihub.settings import MLFLOW_OFF, from_environment
+from aihub.settings import DEFAULT_TENANT, MLFLOW_OFF, from_environment
 from aihub.store import outbox
+from aihub.store.audit import AuditLog
 from aihub.store.engine import create, read, write
-from aihub.store.tables import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,7 +136,9 @@ def sync(
     if settings.mlflow_uri == MLFLOW_OFF:
         return SyncResult(done=0, pending=0)
     engine = create(settings.store_url, journal=settings.sqlite_journal)
-    registry = Registry(engine, ArtifactStore(settings.artifacts_dir), tenant)
+    registry = Registry(
+        engine, ArtifactStore(settings.artifacts_dir), AuditLog(settings.read_audit_key()), tenant
+    )
     done, error = 0, ""
     try:
         client = None

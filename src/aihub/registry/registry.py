@@ -24,11 +24,11 @@ from aihub.registry.promotion import (
 from aihub.registry.queries import Queries
 from aihub.registry.records import PRODUCTION, Action, Deployment, Status, Version
 from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following
+from aihub.settings import DEFAULT_TENANT
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
 from aihub.store import outbox
 from aihub.store.engine import read, write
-from aihub.store.tables import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.artifacts import Artifact, ArtifactStore
+    from aihub.store.audit import AuditLog
 
 VERSION_TOPIC = "mlflow.version"
 ALIAS_TOPIC = "mlflow.alias"
@@ -53,13 +54,19 @@ class Registry:
         From `aihub.store.engine.create`, brought up to date by `aihub.store.schema.upgrade`.
     artifacts
         Where the model files lie, by digest.
+    audit
+        Where every change is written down, in the transaction of the change.
     tenant
         Whose models these are; nothing of another tenant can be seen or changed.
+    source
+        Where the changes come from, for the audit log.
     """
 
     engine: Engine
     artifacts: ArtifactStore
+    audit: AuditLog
     tenant: str = DEFAULT_TENANT
+    source: str = ""
 
     def register_version(
         self,
@@ -73,11 +80,12 @@ class Registry:
         report: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
         notes: Sequence[str] = (),
+        spec: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Version:
         """Make a version of `model` from the stored artefact `digest`; makes the model where it is new.
 
-        Writes version, report and the order to mirror it, in one transaction. Idempotent by `key`: the same key
+        Writes version, report, audit event and the order to mirror it, in one transaction. Idempotent by `key`: the same key
         returns the version that was made first.
 
         Parameters
@@ -86,6 +94,8 @@ class Registry:
             The gate's report as JSON (`dict(validation_report)`); kept by the digest of its canonical form.
         status
             ``candidate`` or ``rejected``. A candidate needs a report that passed, where there is a report.
+        spec
+            Specification that it was made from; its policy goes with the version.
 
         Raises
         ------
@@ -96,46 +106,94 @@ class Registry:
         ConflictError
             `key` was used for another artefact.
         """
+        artifact = self.artifacts.get(digest)
+        with write(self.engine) as connection:
+            return self.register_in(
+                connection,
+                model,
+                artifact,
+                lineage,
+                status=status,
+                actor=actor,
+                now=now,
+                report=report,
+                metrics=metrics,
+                notes=notes,
+                spec=spec,
+                key=key,
+            )
+
+    def register_in(
+        self,
+        connection: Connection,
+        model: str,
+        artifact: Artifact,
+        lineage: Lineage,
+        *,
+        status: Status | str,
+        actor: str,
+        now: datetime,
+        report: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        notes: Sequence[str] = (),
+        spec: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Version:
+        """`register_version` within the caller's transaction, of an artefact that was read from the store before."""
         check_name(model)
         status = _status(status)
         check_actor(actor)
         check_key(key)
-        artifact = self.artifacts.get(digest)
         body = _checked_report(report, status)
-        with write(self.engine) as connection:
-            model_id = model_rows.ensure_model(connection, tenant=self.tenant, name=model, now=now)
-            known = Queries(connection, self.tenant)
-            again = known.version_by_key(model, key)
-            if again is not None:
-                if again.digest != digest:
-                    raise ConflictError(f"key {key!r} has made {again} of another artefact; use a new key")
-                return again
-            latest = model_rows.latest_version(connection, model_id=model_id)
-            uid = uuid.uuid4().hex
-            row = {
-                "tenant_id": self.tenant,
-                "uid": uid,
-                "model_id": model_id,
-                "number": 1 if latest is None else latest["number"] + 1,
-                **_next_semantic(connection, model_id, latest, lineage)._asdict(),
-                "git_commit": lineage.git_commit,
-                "status": status.value,
-                "digest": digest,
-                "size_bytes": artifact.size_bytes,
-                "kind": artifact.manifest.kind,
-                "lineage": lineage.to_dict(),
-                # JSON, and so PostgreSQL, knows no infinity and no NaN.
-                "metrics": {n: float(v) for n, v in (metrics or {}).items() if math.isfinite(v)},
-                "notes": list(notes),
-                "report_id": self._save_report(connection, body, now),
-                "idempotency_key": key,
-                "created_by": actor,
-                "created_at": now,
-            }
-            model_rows.insert_version(connection, row)
-            payload = {"model": model, "uid": uid}
-            outbox.put(connection, tenant=self.tenant, topic=VERSION_TOPIC, key=uid, payload=payload, now=now)
-            return known.version_by_uid(model, uid)
+        model_id = model_rows.ensure_model(connection, tenant=self.tenant, name=model, now=now)
+        known = Queries(connection, self.tenant)
+        again = known.version_by_key(model, key)
+        if again is not None:
+            if again.digest != artifact.digest:
+                raise ConflictError(f"key {key!r} has made {again} of another artefact; use a new key")
+            return again
+        latest = model_rows.latest_version(connection, model_id=model_id)
+        uid = uuid.uuid4().hex
+        row = {
+            "tenant_id": self.tenant,
+            "uid": uid,
+            "model_id": model_id,
+            "number": 1 if latest is None else latest["number"] + 1,
+            **_next_semantic(connection, model_id, latest, lineage)._asdict(),
+            "git_commit": lineage.git_commit,
+            "status": status.value,
+            "digest": artifact.digest,
+            "size_bytes": artifact.size_bytes,
+            "kind": artifact.manifest.kind,
+            "lineage": lineage.to_dict(),
+            # JSON, and so PostgreSQL, knows no infinity and no NaN.
+            "metrics": {n: float(v) for n, v in (metrics or {}).items() if math.isfinite(v)},
+            "notes": list(notes),
+            "spec": None if spec is None else dict(spec),
+            "report_id": self._save_report(connection, body, now),
+            "idempotency_key": key,
+            "created_by": actor,
+            "created_at": now,
+        }
+        model_rows.insert_version(connection, row)
+        payload = {"model": model, "uid": uid}
+        outbox.put(connection, tenant=self.tenant, topic=VERSION_TOPIC, key=uid, payload=payload, now=now)
+        version = known.version_by_uid(model, uid)
+        self._write_down(
+            connection,
+            "version.registered",
+            model,
+            actor=actor,
+            now=now,
+            after={
+                "version": version.number,
+                "semantic": str(version.semantic),
+                "status": version.status.value,
+                "digest": version.digest,
+                "report_digest": version.report_digest,
+            },
+        )
+        return version
 
     def _save_report(self, connection: Connection, body: dict[str, Any] | None, now: datetime) -> int | None:
         if body is None:
@@ -189,7 +247,8 @@ class Registry:
             key=key,
             expected_sequence=expected_sequence,
         )
-        return self._activate(model, version, order)
+        with write(self.engine) as connection:
+            return self.activate_in(connection, model, version, order)
 
     def rollback(
         self,
@@ -224,7 +283,8 @@ class Registry:
             key=key,
             expected_sequence=expected_sequence,
         )
-        return self._activate(model, target, order)
+        with write(self.engine) as connection:
+            return self.activate_in(connection, model, target, order)
 
     def models(self) -> list[str]:
         """Names of the models, sorted."""
@@ -277,37 +337,64 @@ class Registry:
         with read(self.engine) as connection:
             return Queries(connection, self.tenant).deployments(model, environment)
 
-    def _activate(self, model: str, reference: str | int | None, order: Order) -> Deployment:
-        with write(self.engine) as connection:
-            model_id = model_rows.lock_model(connection, tenant=self.tenant, name=model)
-            known = Queries(connection, self.tenant)
-            if model_id is None:
-                raise NotFoundError("model", model, known.models())
-            history = known.deployments(model, order.environment)
-            champion = next((d for d in history if d.is_champion), None)
-            repeated = known.deployment_by_key(model, order.key)
-            if reference is None and repeated is not None:
-                reference = repeated.version
-            version = _target(known, model, reference, history, champion)
-            if repeated is not None:
-                check_repeat(repeated, version, order)
-                return repeated
-            check_expected(model, champion, order.expected_sequence)
-            if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
-                return champion
-            check_target(version, order.action, history, champion)
-            self.artifacts.verify(version.digest)
-            if champion is not None:
-                deployment_rows.end_champion(
-                    connection,
-                    model_id=model_id,
-                    environment=order.environment,
-                    ended_by=order.action.value,
-                    now=order.now,
-                )
-            sequence = max((d.sequence for d in history), default=0) + 1
-            self._insert_deployment(connection, model_id, version, order, sequence)
-            return known.deployments(model, order.environment)[0]
+    def activate_in(
+        self, connection: Connection, model: str, reference: str | int | None, order: Order
+    ) -> Deployment:
+        """Carry out `order` within the caller's transaction: what `deploy` and `rollback` do, and may raise."""
+        model_id = model_rows.lock_model(connection, tenant=self.tenant, name=model)
+        known = Queries(connection, self.tenant)
+        if model_id is None:
+            raise NotFoundError("model", model, known.models())
+        history = known.deployments(model, order.environment)
+        champion = next((d for d in history if d.is_champion), None)
+        repeated = known.deployment_by_key(model, order.key)
+        if reference is None and repeated is not None:
+            reference = repeated.version
+        version = _target(known, model, reference, history, champion)
+        if repeated is not None:
+            check_repeat(repeated, version, order)
+            return repeated
+        check_expected(model, champion, order.expected_sequence)
+        if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
+            return champion
+        check_target(version, order.action, history, champion)
+        self.artifacts.verify(version.digest)
+        if champion is not None:
+            deployment_rows.end_champion(
+                connection,
+                model_id=model_id,
+                environment=order.environment,
+                ended_by=order.action.value,
+                now=order.now,
+            )
+        sequence = max((d.sequence for d in history), default=0) + 1
+        self._insert_deployment(connection, model_id, version, order, sequence)
+        done = known.deployments(model, order.environment)[0]
+        self._write_down(
+            connection,
+            "model.deployed" if order.action is Action.DEPLOY else "model.rolled_back",
+            model,
+            actor=order.actor,
+            now=order.now,
+            before=None if champion is None else _served(champion),
+            after=_served(done),
+            reason=order.reason,
+        )
+        return done
+
+    def _write_down(
+        self, connection: Connection, action: str, model: str, *, actor: str, now: datetime, **event: Any
+    ) -> None:
+        self.audit.append(
+            connection,
+            tenant=self.tenant,
+            actor=actor,
+            action=action,
+            subject=f"model:{model}",
+            now=now,
+            source=self.source,
+            **event,
+        )
 
     def _insert_deployment(
         self, connection: Connection, model_id: int, version: Version, order: Order, sequence: int
@@ -331,6 +418,16 @@ class Registry:
         )
         payload = {"model": version.model, "environment": order.environment, "uid": version.uid}
         outbox.put(connection, tenant=self.tenant, topic=ALIAS_TOPIC, key=uid, payload=payload, now=order.now)
+
+
+def _served(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "environment": deployment.environment,
+        "version": deployment.version,
+        "semantic": str(deployment.semantic),
+        "digest": deployment.digest,
+        "sequence": deployment.sequence,
+    }
 
 
 def _target(

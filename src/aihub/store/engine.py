@@ -27,6 +27,8 @@ BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
+SCHEMA = "aihub"
+"""Schema of our tables on PostgreSQL, where others (MLflow) may live in the same database."""
 _WRITE = "aihub_write"
 
 
@@ -123,7 +125,7 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
 def _postgresql(url: URL) -> Engine:
     # Without deadlines a connection in a network partition hangs for many minutes.
     options = (
-        f"-c timezone=utc -c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        f"-c search_path={SCHEMA} -c timezone=utc -c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         " -c idle_in_transaction_session_timeout=60000"
     )
     arguments = {

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from aihub.errors import ConflictError
-from aihub.store.engine import read, write
+from aihub.store.engine import SCHEMA, read, write
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection, Engine
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision. Stated here so that a start on a current database does not import Alembic."""
 VERSION_TABLE = "aihub_schema_version"
 """Not Alembic's default name, which MLflow and others use in the same database."""
@@ -56,6 +56,7 @@ def _migrate(engine: Engine, revision: str, *, down: bool = False) -> None:
     with write(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         config = _config(connection)
         try:
             (command.downgrade if down else command.upgrade)(config, revision)

@@ -16,6 +16,7 @@ from aihub.registry.lineage import collect
 from aihub.registry.registry import Registry
 from aihub.settings import Settings
 from aihub.store import schema
+from aihub.store.audit import AuditLog
 from aihub.store.engine import create
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def settings(tmp_path: Path) -> Settings:
 def registry(settings: Settings) -> Iterator[Registry]:
     engine = create(settings.store_url)
     schema.upgrade(engine)
-    yield Registry(engine, ArtifactStore(settings.artifacts_dir))
+    yield Registry(engine, ArtifactStore(settings.artifacts_dir), AuditLog(settings.read_audit_key()))
     engine.dispose()
 
 

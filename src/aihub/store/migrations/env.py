@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from aihub.store.schema import VERSION_TABLE
-from aihub.store.tables import metadata
+from aihub.store.schema_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

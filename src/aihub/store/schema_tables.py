@@ -1,0 +1,8 @@
+"""Every table of the hub, by import: what migrations and tests compare the database with."""
+
+from __future__ import annotations
+
+from aihub.store import access_tables, job_tables, tables
+from aihub.store.columns import metadata
+
+__all__ = ["access_tables", "job_tables", "metadata", "tables"]
