@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,26 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
         engine.dispose()
 
 
+@contextmanager
+def _fresh_database(server: str) -> Iterator[Engine]:
+    """Yield an engine on a database of its own, as a role that owns it and is, as in production, no superuser."""
+    url = sa.make_url(server)
+    name = f"t_{os.urandom(6).hex()}"
+    admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {name} LOGIN"))
+        connection.execute(sa.text(f"CREATE DATABASE {name} OWNER {name}"))
+    engine = create(url.set(database=name, username=name).render_as_string(hide_password=False))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+            connection.execute(sa.text(f"DROP ROLE {name}"))
+        admin.dispose()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An engine on a database without tables."""
@@ -126,19 +147,8 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
         yield engine
         engine.dispose()
         return
-    url = sa.make_url(request.getfixturevalue("postgresql_url"))
-    name = f"t_{os.urandom(6).hex()}"
-    admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine = create(url.set(database=name).render_as_string(hide_password=False))
-    try:
+    with _fresh_database(request.getfixturevalue("postgresql_url")) as engine:
         yield engine
-    finally:
-        engine.dispose()
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
 
 
 @pytest.fixture
@@ -146,3 +156,11 @@ def database(empty_database: Engine) -> Engine:
     """An engine on a database with the newest tables."""
     schema.upgrade(empty_database)
     return empty_database
+
+
+@pytest.fixture
+def postgresql(postgresql_url: str) -> Iterator[Engine]:
+    """An engine on a PostgreSQL database with the newest tables."""
+    with _fresh_database(postgresql_url) as engine:
+        schema.upgrade(engine)
+        yield engine

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 
 from aihub.errors import ConflictError
 from aihub.store import models, outbox, schema, tables
-from aihub.store.engine import read, write
+from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.schema_tables import metadata
 
 if TYPE_CHECKING:
@@ -24,25 +24,25 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def test_migrations_go_forward_and_back(empty_database: Engine) -> None:
     schema.upgrade(empty_database)
-    with read(empty_database) as connection:
+    with read(empty_database, tenant=EVERY_TENANT) as connection:
         assert schema.current(connection) == schema.HEAD
         assert set(tables.metadata.tables) < set(sa.inspect(connection).get_table_names())
     schema.downgrade(empty_database)
-    with read(empty_database) as connection:
+    with read(empty_database, tenant=EVERY_TENANT) as connection:
         assert not set(tables.metadata.tables) & set(sa.inspect(connection).get_table_names())
     schema.upgrade(empty_database)
     schema.upgrade(empty_database)
 
 
 def test_migrations_make_what_the_tables_say(database: Engine) -> None:
-    with read(database) as connection:
+    with read(database, tenant=EVERY_TENANT) as connection:
         options = {"version_table": schema.VERSION_TABLE, "compare_type": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
 
 
 def test_a_database_of_a_newer_hub_is_left_alone(database: Engine) -> None:
-    with write(database) as connection:
+    with write(database, tenant=EVERY_TENANT) as connection:
         connection.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608 - our constant
     with pytest.raises(ConflictError, match="9999"):
         schema.upgrade(database)
@@ -64,54 +64,57 @@ def test_every_table_has_a_tenant() -> None:
 
 def test_times_are_utc_and_never_naive(database: Engine) -> None:
     abroad = NOW.astimezone(timezone(timedelta(hours=11)))
-    with write(database) as connection:
+    with write(database, tenant=EVERY_TENANT) as connection:
         models.ensure_model(connection, tenant="default", name="m", now=abroad)
         found = connection.scalar(sa.select(tables.models.c.created_at))
     assert found == NOW
     assert found is not None
     assert found.utcoffset() == timedelta(0)
-    with pytest.raises(sa.exc.StatementError, match="no zone"), write(database) as connection:
+    with (
+        pytest.raises(sa.exc.StatementError, match="no zone"),
+        write(database, tenant=EVERY_TENANT) as connection,
+    ):
         models.ensure_model(connection, tenant="default", name="n", now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 def test_a_failed_block_changes_nothing(database: Engine) -> None:
-    with pytest.raises(RuntimeError), write(database) as connection:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(RuntimeError), write(database, tenant=EVERY_TENANT) as connection:  # noqa: PT012 - the block is what is tested
         models.ensure_model(connection, tenant="default", name="m", now=NOW)
         raise RuntimeError
-    with read(database) as connection:
+    with read(database, tenant=EVERY_TENANT) as connection:
         assert models.list_models(connection, tenant="default") == []
 
 
 def test_names_are_lower_case_whoever_writes(database: Engine) -> None:
-    with pytest.raises(sa.exc.IntegrityError), write(database) as connection:
+    with pytest.raises(sa.exc.IntegrityError), write(database, tenant=EVERY_TENANT) as connection:
         models.ensure_model(connection, tenant="default", name="M", now=NOW)
 
 
 def test_foreign_keys_are_kept(database: Engine) -> None:
     row = {"tenant_id": "default", "uid": "u", "model_id": 99, "version_id": 99, "environment": "production"}
     more = {"sequence": 1, "action": "deploy", "actor": "a", "reason": "r", "started_at": NOW}
-    with pytest.raises(sa.exc.IntegrityError), write(database) as connection:
+    with pytest.raises(sa.exc.IntegrityError), write(database, tenant=EVERY_TENANT) as connection:
         connection.execute(sa.insert(tables.deployments).values(**row, **more))
 
 
 def test_the_outbox_keeps_order_and_does_each_key_once(database: Engine) -> None:
-    with write(database) as connection:
+    with write(database, tenant=EVERY_TENANT) as connection:
         for key in ("b", "a", "b"):
             outbox.put(connection, tenant="default", topic="t", key=key, payload={"k": key}, now=NOW)
         outbox.put(connection, tenant="other", topic="t", key="b", payload={}, now=NOW)
-    with write(database) as connection:
+    with write(database, tenant=EVERY_TENANT) as connection:
         first, second = outbox.pending(connection, tenant="default")
         assert (first.key, second.key) == ("b", "a")
         outbox.fail(connection, entry_id=first.id, error="away")
         outbox.finish(connection, entry_id=second.id, now=NOW)
-    with read(database) as connection:
+    with read(database, tenant=EVERY_TENANT) as connection:
         (left,) = outbox.pending(connection, tenant="default")
     assert (left.key, left.attempts, left.last_error) == ("b", 1, "away")
 
 
 def test_writers_wait_for_each_other(database: Engine) -> None:
     def add(index: int) -> None:
-        with write(database) as connection:
+        with write(database, tenant=EVERY_TENANT) as connection:
             present = len(models.list_models(connection, tenant="default"))
             models.ensure_model(connection, tenant="default", name=f"m{index}-{present}", now=NOW)
 
@@ -120,5 +123,5 @@ def test_writers_wait_for_each_other(database: Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    with read(database) as connection:
+    with read(database, tenant=EVERY_TENANT) as connection:
         assert len(models.list_models(connection, tenant="default")) == 8

@@ -171,7 +171,7 @@ def _turn(home: Path) -> Iterator[None]:
 
 
 def _due(registry: Registry) -> list[Entry]:
-    with read(registry.engine) as connection:
+    with read(registry.engine, tenant=registry.tenant) as connection:
         return outbox.pending(connection, tenant=registry.tenant, limit=1000)
 
 
@@ -184,10 +184,10 @@ def _attempt(registry: Registry, client: _Client, entry: Entry, now: datetime) -
         effects[entry.topic](registry, client, entry.payload)
     except Exception as failure:  # noqa: BLE001 - as in sync: noted with the effect, which stays due
         error = f"{type(failure).__name__}: {failure}"[:500]
-        with write(registry.engine) as connection:
+        with write(registry.engine, tenant=registry.tenant) as connection:
             outbox.fail(connection, entry_id=entry.id, error=error)
         return error
-    with write(registry.engine) as connection:
+    with write(registry.engine, tenant=registry.tenant) as connection:
         outbox.finish(connection, entry_id=entry.id, now=now)
     return ""
 

@@ -107,7 +107,7 @@ class Registry:
             `key` was used for another artefact.
         """
         artifact = self.artifacts.get(digest)
-        with write(self.engine) as connection:
+        with write(self.engine, tenant=self.tenant) as connection:
             return self.register_in(
                 connection,
                 model,
@@ -247,7 +247,7 @@ class Registry:
             key=key,
             expected_sequence=expected_sequence,
         )
-        with write(self.engine) as connection:
+        with write(self.engine, tenant=self.tenant) as connection:
             return self.activate_in(connection, model, version, order)
 
     def rollback(
@@ -283,17 +283,17 @@ class Registry:
             key=key,
             expected_sequence=expected_sequence,
         )
-        with write(self.engine) as connection:
+        with write(self.engine, tenant=self.tenant) as connection:
             return self.activate_in(connection, model, target, order)
 
     def models(self) -> list[str]:
         """Names of the models, sorted."""
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return Queries(connection, self.tenant).models()
 
     def versions(self, model: str) -> list[Version]:
         """Versions of `model`, oldest first; empty for a model that does not exist."""
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return Queries(connection, self.tenant).versions(model)
 
     def version(self, model: str, reference: str | int) -> Version:
@@ -306,14 +306,14 @@ class Registry:
         InputError
             The commit stands for several versions.
         """
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return Queries(connection, self.tenant).resolve(model, reference)
 
     def report(self, version: Version) -> dict[str, Any] | None:
         """Return the gate's report of `version` as JSON."""
         if version.report_digest is None:
             return None
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return model_rows.report_body(connection, tenant=self.tenant, digest=version.report_digest)
 
     def artifact_path(self, version: Version) -> Path:
@@ -322,19 +322,19 @@ class Registry:
 
     def champion(self, model: str, environment: str = PRODUCTION) -> Version | None:
         """Return the version that serves in `environment`, None where nothing was deployed."""
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             known = Queries(connection, self.tenant)
             deployment = known.serving(model, environment)
             return known.version_by_uid(model, deployment.version_uid) if deployment else None
 
     def serving(self, model: str, environment: str = PRODUCTION) -> Deployment | None:
         """Return the deployment of the champion, None where nothing was deployed."""
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return Queries(connection, self.tenant).serving(model, environment)
 
     def history(self, model: str, environment: str | None = None) -> list[Deployment]:
         """Deployments of `model`, newest first: what, when, who, why."""
-        with read(self.engine) as connection:
+        with read(self.engine, tenant=self.tenant) as connection:
             return Queries(connection, self.tenant).deployments(model, environment)
 
     def activate_in(

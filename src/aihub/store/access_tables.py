@@ -60,6 +60,7 @@ audit = sa.Table(
     sa.UniqueConstraint("tenant_id", "sequence"),
     sa.Index("ix_audit_tenant_id_subject", "tenant_id", "subject", "sequence"),
     sa.Index("ix_audit_tenant_id_action", "tenant_id", "action", "sequence"),
+    sa.Index("ix_audit_tenant_id_actor", "tenant_id", "actor", "sequence"),
 )
 
 idempotency = sa.Table(

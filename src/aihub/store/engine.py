@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from aihub.errors import ConfigError, UnavailableError
+from aihub.types import OPERATOR_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
 SCHEMA = "aihub"
 """Schema of our tables on PostgreSQL, where others (MLflow) may live in the same database."""
+EVERY_TENANT = OPERATOR_TENANT
+"""Instead of a tenant: for workers, migrations and operators, who see the rows of all."""
 _WRITE = "aihub_write"
 
 
@@ -148,8 +151,10 @@ def _postgresql(url: URL) -> Engine:
 
 
 @contextmanager
-def write(engine: Engine) -> Iterator[Connection]:
+def write(engine: Engine, *, tenant: str) -> Iterator[Connection]:
     """One transaction that may write: committed at the end of the block, rolled back on any exception.
+
+    On PostgreSQL only rows of `tenant` exist in it (see `aihub.store.isolation`); `EVERY_TENANT` lifts that.
 
     Raises
     ------
@@ -163,14 +168,22 @@ def write(engine: Engine) -> Iterator[Connection]:
         engine.connect().execution_options(**{_WRITE: True}) as connection,
         connection.begin(),
     ):
+        _confine(connection, tenant)
         yield connection
 
 
 @contextmanager
-def read(engine: Engine) -> Iterator[Connection]:
-    """One transaction that only reads; all its statements see the same state on SQLite."""
+def read(engine: Engine, *, tenant: str) -> Iterator[Connection]:
+    """One transaction that only reads, confined as `write` is; all its statements see the same state on SQLite."""
     with _translated(engine), engine.connect() as connection:
+        _confine(connection, tenant)
         yield connection
+
+
+def _confine(connection: Connection, tenant: str) -> None:
+    if connection.dialect.name == "postgresql":
+        # Ends with the transaction, so that a connection which goes back to the pool sees nothing.
+        connection.exec_driver_sql("SELECT set_config('aihub.tenant', %s, true)", (tenant,))
 
 
 @contextmanager

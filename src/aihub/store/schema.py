@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from aihub.errors import ConflictError
-from aihub.store.engine import SCHEMA, read, write
+from aihub.store import isolation
+from aihub.store.engine import EVERY_TENANT, SCHEMA, read, write
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection, Engine
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision. Stated here so that a start on a current database does not import Alembic."""
 VERSION_TABLE = "aihub_schema_version"
 """Not Alembic's default name, which MLflow and others use in the same database."""
@@ -29,7 +30,7 @@ def upgrade(engine: Engine) -> None:
     ConflictError
         The database was written by a newer version of the hub.
     """
-    with read(engine) as connection:
+    with read(engine, tenant=EVERY_TENANT) as connection:
         if current(connection) == HEAD:
             return
     _migrate(engine, "head")
@@ -53,7 +54,7 @@ def _migrate(engine: Engine, revision: str, *, down: bool = False) -> None:
     from alembic import command  # noqa: PLC0415 - 0.2 s that a start on a current database does not pay
     from alembic.util.exc import CommandError  # noqa: PLC0415
 
-    with write(engine) as connection:
+    with write(engine, tenant=EVERY_TENANT) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
@@ -64,6 +65,7 @@ def _migrate(engine: Engine, revision: str, *, down: bool = False) -> None:
             found = current(connection)
             message = f"the database has schema {found!r}, which this version of the hub does not know; upgrade the hub"
             raise ConflictError(message) from error
+        isolation.enforce(connection)
 
 
 def _config(connection: Connection) -> Config:

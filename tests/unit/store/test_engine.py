@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aihub.errors import ConfigError, UnavailableError
 from aihub.store import engine as engines
-from aihub.store.engine import create, has_wal_fault, read, write
+from aihub.store.engine import EVERY_TENANT, create, has_wal_fault, read, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def test_the_fault_is_known_by_version(version: tuple[int, ...], expected: bool)
 @pytest.mark.parametrize(("journal", "expected"), [("wal", "wal"), ("truncate", "truncate")])
 def test_a_sqlite_connection_is_set_up(tmp_path: Path, journal: str, expected: str) -> None:
     engine = create(f"sqlite:///{tmp_path}/deep/hub.db", journal=journal)
-    with read(engine) as connection:
+    with read(engine, tenant=EVERY_TENANT) as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "foreign_keys", "busy_timeout", "recursive_triggers")
@@ -50,7 +50,7 @@ def test_a_sqlite_connection_is_set_up(tmp_path: Path, journal: str, expected: s
 
 def test_auto_avoids_wal_where_the_library_has_the_fault(tmp_path: Path) -> None:
     engine = create(f"sqlite:///{tmp_path}/hub.db")
-    with read(engine) as connection:
+    with read(engine, tenant=EVERY_TENANT) as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     assert mode == ("truncate" if has_wal_fault(sqlite3.sqlite_version_info) else "wal")
     engine.dispose()
@@ -61,9 +61,9 @@ def test_a_writer_holds_the_database_from_its_first_statement(
 ) -> None:
     monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 50)
     engine = create(f"sqlite:///{tmp_path}/hub.db")
-    with write(engine) as connection:
+    with write(engine, tenant=EVERY_TENANT) as connection:
         connection.execute(sa.text("SELECT 1"))
-        with pytest.raises(UnavailableError, match="locked"), write(engine):
+        with pytest.raises(UnavailableError, match="locked"), write(engine, tenant=EVERY_TENANT):
             pass
     engine.dispose()
 
@@ -80,7 +80,7 @@ def test_addresses_that_cannot_be_used_are_refused_without_their_password(url: s
 def test_a_server_that_is_away_is_unavailable_soon_and_keeps_the_password() -> None:
     engine = create("postgresql://user:secret@127.0.0.1:9/hub")
     started = time.monotonic()
-    with pytest.raises(UnavailableError) as caught, read(engine) as connection:
+    with pytest.raises(UnavailableError) as caught, read(engine, tenant=EVERY_TENANT) as connection:
         connection.execute(sa.text("SELECT 1"))
     assert time.monotonic() - started < 10
     assert "secret" not in str(caught.value)
@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_and_no_later_try_promised(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "hub.db"
     engine = create(f"sqlite:///{path}")
-    with write(engine) as connection:
+    with write(engine, tenant=EVERY_TENANT) as connection:
         connection.exec_driver_sql("CREATE TABLE t (x)")
         connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(20000))")
     engine.dispose()
@@ -105,7 +105,10 @@ def test_a_damaged_file_is_named_and_no_later_try_promised(tmp_path: Path, damag
     path.write_bytes(
         {"text": b"no database" * 100, "cut": content[:5000], "header": b"x" * 100 + content[100:]}[damage]
     )
-    with pytest.raises(ConfigError, match=r"hub\.db is damaged") as caught, read(engine) as connection:
+    with (
+        pytest.raises(ConfigError, match=r"hub\.db is damaged") as caught,
+        read(engine, tenant=EVERY_TENANT) as connection,
+    ):
         connection.exec_driver_sql("SELECT count(*), sum(length(x)) FROM t").all()
     assert caught.value.exit_code == 2
     engine.dispose()
