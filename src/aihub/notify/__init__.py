@@ -1,0 +1,1 @@
+"""Tell people and programs what happened: who hears of what, when, and in which form. Knows no database."""

@@ -1,0 +1,105 @@
+"""What is told, before any channel has given it a form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+MAX_TITLE = 150
+MAX_TEXT = 2000
+MAX_FACTS = 20
+
+
+class Severity(StrEnum):
+    """How urgent a notice is; the order is that of urgency."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least urgent."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Somewhere to go on: `style` is ``primary`` or ``danger`` for what decides something, empty to look."""
+
+    label: str
+    url: str
+    style: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One thing that happened.
+
+    Attributes
+    ----------
+    key
+        The same for the same happening, however often it is told: receivers drop what they have seen.
+    event
+        Past participle, such as ``model.rolled_back`` or ``approval.requested``.
+    facts
+        Label and value, in the order of importance: verdict, metrics against the champion, who, why.
+    links
+        Where a person can look and decide.
+    """
+
+    key: str
+    tenant: str
+    event: str
+    severity: Severity
+    title: str
+    at: datetime
+    model: str = ""
+    environment: str = ""
+    text: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    links: Sequence[Link] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def shortened(self) -> Notice:
+        """Cut what no channel would show: titles, texts and lists have limits everywhere."""
+        return Notice(
+            key=self.key,
+            tenant=self.tenant,
+            event=self.event,
+            severity=self.severity,
+            title=_cut(self.title, MAX_TITLE),
+            at=self.at,
+            model=self.model,
+            environment=self.environment,
+            text=_cut(self.text, MAX_TEXT),
+            facts=[(_cut(label, 80), _cut(value, 400)) for label, value in list(self.facts)[:MAX_FACTS]],
+            links=self.links,
+            details=self.details,
+        )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def digest_of(notices: Sequence[Notice], *, key: str, at: datetime) -> Notice:
+    """Fold several notices into one: a line each, as urgent as the most urgent of them."""
+    worst = max((notice.severity for notice in notices), key=lambda severity: severity.rank)
+    shown = notices[:MAX_FACTS]
+    more = len(notices) - len(shown)
+    return Notice(
+        key=key,
+        tenant=notices[0].tenant,
+        event="digest",
+        severity=worst,
+        title=f"{len(notices)} notices",
+        at=at,
+        text=f"and {more} more" if more else "",
+        facts=[(f"{notice.at:%Y-%m-%d %H:%M} UTC", notice.title) for notice in shown],
+    )

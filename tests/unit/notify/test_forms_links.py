@@ -1,0 +1,80 @@
+"""What a notice looks like in each channel, and the links in it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from aihub.errors import ForbiddenError
+from aihub.notify import forms, links
+from aihub.notify.links import DecisionLink
+from aihub.notify.message import Severity
+from notices import AT, notice
+
+HOSTILE = '<script>alert(1)</script> <!channel> [click](javascript:x) & "x"'
+LINK = DecisionLink(
+    tenant="grid", approval="a1", decision="approve", digest="d" * 64, expires_at=int(AT.timestamp()) + 60
+)
+KEY = b"k" * 32
+
+
+def test_what_users_have_named_is_shown_and_never_run() -> None:
+    hostile = notice(title=HOSTILE, text=HOSTILE, facts=[(HOSTILE, HOSTILE)])
+    assert "<script" not in forms.html(hostile)
+    said = json.dumps(forms.slack(hostile)["blocks"][1:])
+    assert "<!channel>" not in said
+    assert "<script" not in said
+    card = forms.teams(hostile)["attachments"][0]["content"]
+    assert "[click](" not in card["body"][1]["text"].replace("\\[click\\](", "")
+
+
+def test_slack_gets_no_more_than_it_takes() -> None:
+    long = notice(title="t" * 500, text="x" * 9000, facts=[("l" * 200, "v" * 3000)] * 60).shortened()
+    form = forms.slack(long)
+    assert len(form["blocks"][0]["text"]["text"]) <= 150
+    assert len(form["blocks"]) <= 50
+    fields = [field for block in form["blocks"] for field in block.get("fields", [])]
+    assert all(len(field["text"]) <= 2000 for field in fields)
+    assert all(len(block.get("fields", [])) <= 10 for block in form["blocks"])
+
+
+def test_every_channel_says_verdict_metrics_and_where_to_go() -> None:
+    shown = [
+        forms.plain(notice()),
+        forms.html(notice()),
+        json.dumps(forms.slack(notice())),
+        json.dumps(forms.teams(notice())),
+    ]
+    for form in shown:
+        assert "waits for approval" in form
+        assert "38.5 (champion 45.0)" in form
+        assert "https://hub.example/l/x" in form
+
+
+def test_programs_get_no_link_that_decides() -> None:
+    assert b"https://hub.example/l/x" not in forms.document(notice())
+    assert json.loads(forms.document(notice(severity=Severity.CRITICAL)))["severity"] == "critical"
+
+
+def test_a_link_says_what_was_signed() -> None:
+    assert links.read(links.sign(LINK, KEY), KEY, AT) == LINK
+
+
+@pytest.mark.parametrize("change", ["signature", "payload", "key", "time", "rubbish", "long"])
+def test_a_link_that_was_touched_is_refused(change: str) -> None:
+    token, key, now = links.sign(LINK, KEY), KEY, AT
+    body, _, signature = token.partition(".")
+    changed: dict[str, Any] = {
+        "signature": f"{body}.{signature[:-2]}AA",
+        "payload": f"{body[:-4]}AAAA.{signature}",
+        "rubbish": "☠.x",
+        "long": "a" * 5000,
+    }
+    token = changed.get(change, token)
+    key = b"x" * 32 if change == "key" else key
+    now = AT + timedelta(seconds=61) if change == "time" else now
+    with pytest.raises(ForbiddenError):
+        links.read(token, key, now)
