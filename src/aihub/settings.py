@@ -82,6 +82,15 @@ class Settings(BaseModel):
         return self.database_url or f"sqlite:///{self.home / 'hub.db'}"
 
     @property
+    def monitoring_url(self) -> str:
+        """Address of the tables of monitoring: on SQLite a file beside ``hub.db``, so that neither writer waits."""
+        if not self.store_url.startswith("sqlite:"):
+            return self.store_url
+        return self.store_url.removesuffix("hub.db").removesuffix(".db") + (
+            "monitoring.db" if self.store_url.endswith("/hub.db") else "-monitoring.db"
+        )
+
+    @property
     def mlflow_uri(self) -> str:
         """Address of MLflow, never empty; ``off`` where there is to be no mirror."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
