@@ -53,6 +53,19 @@ class Settings(BaseModel):
         Key of the audit log's chain, at least 32 characters, or a file that holds it (`AIHUB_AUDIT_KEY`,
         `AIHUB_AUDIT_KEY_FILE`); without either a random one is kept in ``audit.key`` under `home`. Processes on
         several machines need the same.
+    github_audience
+        Who GitHub's tokens must be for, such as this hub's own address; empty: no workflow is known by its token
+        (`AIHUB_GITHUB_AUDIENCE`).
+    github_issuer, github_jwks
+        Who signs them, and where its keys are: an https: address or a file: path; empty: the issuer's own
+        (`AIHUB_GITHUB_ISSUER`, `AIHUB_GITHUB_JWKS`).
+    github_api_url
+        Address of GitHub's API, the only one that is called (`AIHUB_GITHUB_API_URL`).
+    github_token, github_app_id, github_app_key_file
+        What the hub calls it with: a token, or an app and the file of its private key (`AIHUB_GITHUB_TOKEN`,
+        `AIHUB_GITHUB_APP_ID`, `AIHUB_GITHUB_APP_KEY_FILE`).
+    github_webhook_secret
+        Secret that signs GitHub's webhooks; empty: none is taken (`AIHUB_GITHUB_WEBHOOK_SECRET`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -66,6 +79,15 @@ class Settings(BaseModel):
     sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
     audit_key: SecretStr = SecretStr("")
     audit_key_file: Path | None = None
+
+    github_audience: str = Field(default="", max_length=512)
+    github_issuer: str = "https://token.actions.githubusercontent.com"
+    github_jwks: str = ""
+    github_api_url: str = "https://api.github.com"
+    github_token: SecretStr = SecretStr("")
+    github_app_id: str = ""
+    github_app_key_file: Path | None = None
+    github_webhook_secret: SecretStr = SecretStr("")
 
     @field_validator("home")
     @classmethod
