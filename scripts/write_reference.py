@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from aihub.cli.main import COMMANDS, cli
 from aihub.settings import Settings
@@ -53,7 +54,9 @@ def _help(command: list[str]) -> str:
 
 
 def _settings() -> str:
-    meanings = dict(_documented(Settings.__doc__ or ""))
+    meanings = {
+        name: text for names, text in _documented(Settings.__doc__ or "") for name in names.split(", ")
+    }
     rows = [
         (f"`AIHUB_{name.upper()}`", _default(field.default), meanings[name])
         for name, field in Settings.model_fields.items()
@@ -148,8 +151,10 @@ def _range(field: Mapping[str, Any]) -> str:
 
 
 def _default(value: Any) -> str:
-    if value in (None, "", {}, []):
+    if value in (None, "", {}, [], ()) or (isinstance(value, SecretStr) and not value.get_secret_value()):
         return "empty"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     return f"`{value}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
 
 

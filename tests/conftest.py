@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["databases"]
+
 os.environ.setdefault("TZ", "UTC")
 # Two cores are shared by the parallel test processes: libraries that start a thread per core only get in the way.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):

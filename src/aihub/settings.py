@@ -8,9 +8,17 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from aihub.errors import ConfigError, did_you_mean
 
@@ -25,6 +33,16 @@ MLFLOW_OFF = "off"
 DEFAULT_TENANT = "default"
 """Tenant that is meant where none is named."""
 AUDIT_KEY_BYTES = 32
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Several names in one variable, separated by commas."""
 RESERVED = {"AIHUB_URL", "AIHUB_API_KEY", "AIHUB_SHARED_DATA"}
 """Variables with our prefix that belong to the client and to the tests."""
 
@@ -66,6 +84,29 @@ class Settings(BaseModel):
         `AIHUB_GITHUB_APP_ID`, `AIHUB_GITHUB_APP_KEY_FILE`).
     github_webhook_secret
         Secret that signs GitHub's webhooks; empty: none is taken (`AIHUB_GITHUB_WEBHOOK_SECRET`).
+    host, port
+        Where the API listens (`AIHUB_HOST`, `AIHUB_PORT`); beyond loopback put a proxy with TLS before it.
+    allowed_hosts
+        Names under which clients call the API, separated by commas; ``*``: any (`AIHUB_ALLOWED_HOSTS`).
+    max_body_kb
+        Largest body of a request that is no upload (`AIHUB_MAX_BODY_KB`).
+    max_dataset_mb
+        Largest upload of a data set or a model (`AIHUB_MAX_DATASET_MB`).
+    data_roots
+        Folders under which a job may name a file of the hub's machine, separated by commas; none: no such job
+        (`AIHUB_DATA_ROOTS`).
+    data_hosts
+        Hosts from which a job may have ``https://`` data fetched, exact names; none: no such job (`AIHUB_DATA_HOSTS`).
+    data_private_hosts
+        Those of `data_hosts` that may lie in the own network, and be called with plain http (`AIHUB_DATA_PRIVATE_HOSTS`).
+    data_buckets
+        Buckets from which a job may have ``s3://`` data fetched; none: no such job (`AIHUB_DATA_BUCKETS`).
+    log_level, log_form
+        ``debug`` to ``error``; ``json`` or ``console`` (`AIHUB_LOG_LEVEL`, `AIHUB_LOG_FORM`).
+    otel_endpoint
+        Address that takes OpenTelemetry traces by OTLP over HTTP; empty: no traces (`AIHUB_OTEL_ENDPOINT`).
+    stop_timeout_s
+        Longest time that a stop waits for requests and jobs to end (`AIHUB_STOP_TIMEOUT_S`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -79,6 +120,19 @@ class Settings(BaseModel):
     sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
     audit_key: SecretStr = SecretStr("")
     audit_key_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
+    max_body_kb: int = Field(default=1024, ge=1, le=1_048_576)
+    max_dataset_mb: int = Field(default=2048, ge=1, le=1_048_576)
+    data_roots: Names = ()
+    data_hosts: Names = ()
+    data_private_hosts: Names = ()
+    data_buckets: Names = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_form: Literal["json", "console"] = "json"
+    otel_endpoint: str = ""
+    stop_timeout_s: float = Field(default=20.0, ge=0, le=3600)
 
     github_audience: str = Field(default="", max_length=512)
     github_issuer: str = "https://token.actions.githubusercontent.com"

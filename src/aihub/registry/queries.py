@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from aihub.errors import NotFoundError
 from aihub.registry.records import Deployment, Version
-from aihub.registry.versioning import resolve
+from aihub.registry.versioning import SemanticVersion, resolve
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
 from aihub.store.tables import versions
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
     from sqlalchemy.engine import Connection
+
+
+_SHOWN = 50
+"""Versions that a message about an unknown one is compared with."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,41 @@ class Queries:
         InputError
             The commit stands for several versions.
         """
-        found = self.versions(model)
+        found = self.versions(model, *_candidates(reference))
+        if not found:
+            # For the message only: a model may have very many versions.
+            rows = model_rows.select_versions(self.connection, tenant=self.tenant, model=model, newest=_SHOWN)
+            found = [Version.from_row(row) for row in rows]
         if not found:
             raise NotFoundError("model", model, self.models())
         return resolve(reference, found, model=model)
+
+    def page_of_versions(self, model: str, *, before: int | None, limit: int) -> list[Version]:
+        """Versions of `model` whose number is below `before`, newest first.
+
+        Raises
+        ------
+        NotFoundError
+            No such model.
+        """
+        where = () if before is None else (versions.c.number < before,)
+        rows = model_rows.select_versions(
+            self.connection, tenant=self.tenant, model=model, where=where, newest=limit
+        )
+        if not rows:
+            self.require_model(model)
+        return [Version.from_row(row) for row in rows]
+
+    def require_model(self, model: str) -> None:
+        """Refuse the name of a model that does not exist.
+
+        Raises
+        ------
+        NotFoundError
+            With the nearest name that does.
+        """
+        if not model_rows.page_of_models(self.connection, tenant=self.tenant, name=model):
+            raise NotFoundError("model", model, self.models())
 
     def version_by_uid(self, model: str, uid: str) -> Version:
         """Return the version that a row refers to."""
@@ -77,3 +114,18 @@ class Queries:
             self.connection, tenant=self.tenant, model=model, environment=environment, champion=True
         )
         return Deployment.from_row(rows[0]) if rows else None
+
+
+def _candidates(reference: str | int) -> list[sa.ColumnElement[bool]]:
+    """Condition that every version fulfils which `reference` could mean, so that not all have to be read."""
+    text = str(reference).strip()
+    if re.fullmatch(r"v?\d{1,9}\.\d{1,9}\.\d{1,9}", text, re.ASCII):
+        wanted = SemanticVersion.parse(text)
+        columns = (versions.c.major, versions.c.minor, versions.c.patch)
+        return [column == part for column, part in zip(columns, wanted, strict=True)]
+    either = []
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        either.append(versions.c.number == int(text))
+    if re.fullmatch(r"[0-9a-fA-F]{7,64}", text):
+        either.append(versions.c.git_commit.startswith(text.lower()))
+    return [sa.or_(*either)] if either else [sa.false()]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aihub.store.tables import deployments, models, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -23,6 +23,8 @@ def select_deployments(
     environment: str | None = None,
     key: str | None = None,
     champion: bool = False,
+    before: int | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Deployments of a model with their version's number and digest, newest first."""
     query = (
@@ -47,6 +49,34 @@ def select_deployments(
         query = query.where(deployments.c.idempotency_key == key)
     if champion:
         query = query.where(deployments.c.ended_at.is_(None))
+    if before is not None:
+        query = query.where(deployments.c.id < before)
+    if limit is not None:
+        query = query.limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def champions_of(connection: Connection, *, tenant: str, model_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what serves of several models: model id, environment, version and since when."""
+    query = (
+        sa.select(
+            deployments.c.model_id,
+            deployments.c.environment,
+            deployments.c.sequence,
+            deployments.c.started_at,
+            versions.c.number,
+            versions.c.major,
+            versions.c.minor,
+            versions.c.patch,
+        )
+        .join(versions, versions.c.id == deployments.c.version_id)
+        .where(
+            deployments.c.tenant_id == tenant,
+            deployments.c.model_id.in_(model_ids),
+            deployments.c.ended_at.is_(None),
+        )
+        .order_by(deployments.c.environment)
+    )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -54,6 +54,33 @@ def list_models(connection: Connection, *, tenant: str) -> list[str]:
     return list(connection.scalars(query))
 
 
+def page_of_models(
+    connection: Connection,
+    *,
+    tenant: str,
+    after: str | None = None,
+    limit: int | None = None,
+    name: str | None = None,
+) -> list[dict[str, Any]]:
+    """Models in the order of their names, each with the number of its newest version: 0 where it has none."""
+    # Numbers have no gaps, so the highest is also the count; the index answers it without reading the versions.
+    highest = (
+        sa.select(sa.func.coalesce(sa.func.max(versions.c.number), 0))
+        .where(versions.c.model_id == models.c.id)
+        .correlate(models)
+        .scalar_subquery()
+        .label("latest")
+    )
+    query = sa.select(models.c.id, models.c.name, models.c.created_at, highest).where(
+        models.c.tenant_id == tenant
+    )
+    if after is not None:
+        query = query.where(models.c.name > after)
+    if name is not None:
+        query = query.where(models.c.name == name)
+    return [dict(row) for row in connection.execute(query.order_by(models.c.name).limit(limit)).mappings()]
+
+
 def save_report(
     connection: Connection, *, tenant: str, digest: str, passed: bool, body: Mapping[str, Any], now: datetime
 ) -> int:
@@ -78,16 +105,24 @@ def insert_version(connection: Connection, row: Mapping[str, Any]) -> None:
 
 
 def select_versions(
-    connection: Connection, *, tenant: str, model: str, where: Sequence[sa.ColumnElement[bool]] = ()
+    connection: Connection,
+    *,
+    tenant: str,
+    model: str,
+    where: Sequence[sa.ColumnElement[bool]] = (),
+    newest: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Versions of a model with the digest of their report, oldest first."""
+    """Versions of a model with the digest of their report, oldest first; with `newest` only so many, newest first."""
     query = (
         sa.select(versions, models.c.name.label("model"), reports.c.digest.label("report_digest"))
         .join(models, models.c.id == versions.c.model_id)
         .outerjoin(reports, reports.c.id == versions.c.report_id)
         .where(models.c.tenant_id == tenant, versions.c.tenant_id == tenant, models.c.name == model, *where)
-        .order_by(versions.c.number)
     )
+    if newest is None:
+        query = query.order_by(versions.c.number)
+    else:
+        query = query.order_by(versions.c.number.desc()).limit(newest)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -1,4 +1,4 @@
-"""Databases to run the store's contract on: a SQLite file, and a private PostgreSQL on a free port."""
+"""Databases for tests, a plugin of pytest: a SQLite file, and a private PostgreSQL on a free port."""
 
 from __future__ import annotations
 

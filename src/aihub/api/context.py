@@ -1,0 +1,165 @@
+"""Who calls, and with what a route works: the credential is checked here, and every route says which scope it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from aihub.store.engine import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from fastapi import FastAPI
+    from sqlalchemy.engine import Connection
+
+    from aihub.hub import Hub
+    from aihub.registry.registry import Registry
+    from aihub.types import Identity
+
+SCHEME = "apiKey"
+TENANT_HEADER = "X-AIHub-Tenant"
+
+
+class Access(Protocol):
+    """Knows who is calling: `aihub.auth.Authenticator`."""
+
+    def authenticate(self, token: str | None, now: datetime) -> Identity:
+        """Return whom a bearer token stands for."""
+        ...
+
+    def acting_in(
+        self, identity: Identity, tenant: str | None, now: datetime, *, create: bool = False
+    ) -> Identity:
+        """Return the identity in the tenant that a request names."""
+        ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The hub, who asks, and when: what nearly every route takes."""
+
+    hub: Hub
+    access: Access
+    identity: Identity
+    now: datetime
+
+    @property
+    def tenant(self) -> str:
+        """Tenant that is acted in."""
+        return self.identity.tenant
+
+    @property
+    def registry(self) -> Registry:
+        """Registry of the tenant."""
+        return self.hub.registry_of(self.identity.tenant, self.identity.source)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that only reads."""
+        return read(self.hub.engine, tenant=self.tenant)
+
+    def acting_for(self, tenant: str | None, *, create: bool = False) -> Caller:
+        """Return the caller in the tenant that a body names; only operators may name another than their own.
+
+        With `create` an operator who names a new tenant makes it.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such tenant, or the credential is another's.
+        """
+        identity = self.access.acting_in(self.identity, tenant, self.now, create=create)
+        return dataclasses.replace(self, identity=identity)
+
+
+class Needs(SecurityBase):
+    """Dependency of a route: a credential that has `scope`. A route without one, or `PUBLIC`, fails a test."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        self.model = HTTPBearer(
+            description="An API key of the hub, `hub_...`, or a token of GitHub Actions that the hub trusts."
+        )
+        self.scheme_name = SCHEME
+
+    def __call__(self, request: Request) -> Caller:
+        """Check the credential and its scope.
+
+        Raises
+        ------
+        UnauthorizedError
+            There is no credential, or it does not count.
+        ForbiddenError
+            It has not the scope, or names another tenant than its own.
+        """
+        now: datetime = request.app.state.clock()
+        who = calling(request, now)
+        who.identity.require(self.scope)
+        return who
+
+
+def calling(request: Request, now: datetime) -> Caller:
+    """Return who the request's bearer token stands for, in the tenant that an operator may name in a header.
+
+    Raises
+    ------
+    UnauthorizedError
+        There is no credential that counts.
+    NotFoundError
+        The tenant does not exist, or the credential is another's.
+    """
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    access: Access = request.app.state.access
+    identity = access.authenticate(token.strip() if kind.lower() == "bearer" else None, now)
+    host = request.client.host if request.client else "unknown"
+    source = f"api {host} {request.scope.get('aihub.request_id', '')}".strip()
+    who = Caller(request.app.state.hub, access, dataclasses.replace(identity, source=source), now)
+    return who.acting_for(request.headers.get(TENANT_HEADER) or None)
+
+
+class Public:
+    """Dependency of a route that answers anybody, and so tells nothing worth knowing."""
+
+    def __call__(self) -> None:
+        """Let everybody in."""
+
+
+PUBLIC = Depends(Public())
+
+
+ModelsReader = Annotated[Caller, Depends(Needs("models:read"))]
+
+
+def declared(app: FastAPI) -> Iterator[tuple[str, str, str | None]]:
+    """Yield method, path and scope of every route (an empty scope for a public one, None for one that says nothing)."""
+    for route in _flat(app.routes):
+        dependant = getattr(route, "dependant", None)
+        scope = None if dependant is None else _scope_of(dependant)
+        for method in sorted(getattr(route, "methods", None) or {"ANY"}):
+            yield method, str(getattr(route, "path", route)), scope
+
+
+def _flat(routes: Any) -> Iterator[Any]:
+    """Routes without the wrappers that newer versions of FastAPI put around an included router."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _flat(inner.routes)
+        else:
+            yield route
+
+
+def _scope_of(dependant: Any) -> str | None:
+    if isinstance(dependant.call, Needs):
+        return dependant.call.scope
+    if isinstance(dependant.call, Public):
+        return ""
+    found = (_scope_of(inner) for inner in dependant.dependencies)
+    return next((scope for scope in found if scope is not None), None)

@@ -1,0 +1,143 @@
+"""`/health`, `/ready`, `/metrics`, and what describes the API itself."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from aihub.api.context import PUBLIC, Caller, Needs
+from aihub.api.metrics import live_workers
+from aihub.api.problems import documented
+from aihub.errors import AIHubError
+from aihub.store import schema
+from aihub.store.engine import EVERY_TENANT, read
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aihub.hub import Hub
+
+router = APIRouter(tags=["operations"])
+DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    """One part that the hub needs."""
+
+    name: str
+    is_ok: bool
+    detail: str = Field(default="", description="What was found, and what to do about it.")
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served, and whether jobs will be worked on."""
+
+    status: Literal["ready", "degraded", "unready"]
+    checks: list[Check]
+
+
+@router.get("/health", summary="Whether the process lives", dependencies=[PUBLIC])
+def health() -> Health:
+    """Answers while the process lives, whatever else is down: for a liveness probe."""
+    return Health()
+
+
+@router.get(
+    "/ready",
+    summary="Whether requests can be served",
+    dependencies=[PUBLIC],
+    responses={
+        503: {"model": Readiness, "description": "The database is away, or its tables are not current"}
+    },
+)
+def ready(request: Request, response: Response) -> Readiness:
+    """Look at database, tables and workers; 503 where requests cannot be served, 200 and `degraded` without a worker."""
+    found = readiness(request.app.state.hub, request.app.state.clock())
+    response.status_code = 503 if found.status == "unready" else 200
+    return found
+
+
+def readiness(hub: Hub, now: datetime) -> Readiness:
+    """Ask the database whether it answers, has the tables of this version, and was greeted by a worker lately."""
+    try:
+        with read(hub.engine, tenant=EVERY_TENANT) as connection:
+            revision = schema.current(connection)
+            workers = live_workers(connection, now) if revision == schema.HEAD else 0
+    except AIHubError:
+        # Anybody may ask: where the database is, and why it fails, is in the log and in `aihub doctor`.
+        check = Check(name="database", is_ok=False, detail="does not answer; run aihub doctor")
+        return Readiness(status="unready", checks=[check])
+    is_current = revision == schema.HEAD
+    checks = [
+        Check(name="database", is_ok=True),
+        Check(
+            name="tables",
+            is_ok=is_current,
+            detail="" if is_current else "of another version of the hub; restart the hub",
+        ),
+        Check(
+            name="workers",
+            is_ok=workers > 0,
+            detail=f"{workers} seen" if workers else "none seen: jobs will wait; start aihub worker",
+        ),
+    ]
+    if not is_current:
+        return Readiness(status="unready", checks=checks)
+    return Readiness(status="ready" if workers else "degraded", checks=checks)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Metrics as text"},
+        **documented(),
+    },
+)
+def metrics(request: Request, who: Annotated[Caller, Depends(Needs("metrics:read"))]) -> Response:
+    """Return requests and latencies of this process; jobs, approvals, outbox and workers of the hub."""
+    body = request.app.state.metrics.scrape(who.hub.engine, who.now)
+    return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/docs", include_in_schema=False, dependencies=[PUBLIC])
+def docs(request: Request) -> Response:
+    """List the addresses; one page without scripts, nothing is loaded from elsewhere."""
+    document = request.app.openapi()
+    rows = "".join(
+        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
+        f"<td>{html.escape(operation.get('summary', ''))}</td><td><code>{html.escape(operation.get('x-scope', ''))}</code></td></tr>"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    )
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>AI Hub</title><style>{_STYLE}</style>"
+        f"<h1>AI Hub {html.escape(document['info']['version'])}</h1>"
+        "<p>The whole description is in <a href=/openapi.json>/openapi.json</a>.</p>"
+        f"<table><tr><th>method<th>address<th>what it does<th>scope</tr>{rows}</table>"
+    )
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": DOCS_POLICY})
+
+
+@router.get("/openapi.json", include_in_schema=False, dependencies=[PUBLIC])
+def openapi(request: Request) -> Response:
+    """Return the description of the API."""
+    return Response(request.app.state.openapi_json(), media_type="application/json")
+
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}"
+    "td,th{text-align:left;padding:.25rem .75rem .25rem 0;vertical-align:top}"
+    "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}a{color:#9cf}}"
+)

@@ -1,0 +1,132 @@
+"""What the registry's answers look like: typed, so that OpenAPI is complete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aihub.registry.records import Deployment, Version
+
+ModelName = Annotated[
+    str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Name of the model.", examples=["load"])
+]
+Reference = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9.]{1,64}$",
+        description="A version: its number, `v1.2.3`, or at least 7 digits of its git commit.",
+        examples=["v1.2.3"],
+    ),
+]
+Uid = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Id as it was given out.")]
+Environment = Annotated[
+    str | None,
+    Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Only this environment."),
+]
+
+
+class Serving(BaseModel):
+    """What serves in one environment."""
+
+    environment: str
+    version: int = Field(description="Number of the version.")
+    semantic: str = Field(description="Semantic version.")
+    sequence: int = Field(description="Number of the deployment in this environment.")
+    since: datetime
+
+
+class ModelView(BaseModel):
+    """A model and what of it serves."""
+
+    name: str
+    created_at: datetime
+    versions: int = Field(description="How many versions it has.")
+    serving: list[Serving] = Field(description="The champion of each environment.")
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], champions: list[Mapping[str, Any]]) -> ModelView:
+        """Render a row of `aihub.store.models.page_of_models`."""
+        return cls(
+            name=row["name"],
+            created_at=row["created_at"],
+            versions=row["latest"],
+            serving=[
+                Serving(
+                    environment=c["environment"],
+                    version=c["number"],
+                    semantic=f"v{c['major']}.{c['minor']}.{c['patch']}",
+                    sequence=c["sequence"],
+                    since=c["started_at"],
+                )
+                for c in champions
+                if c["model_id"] == row["id"]
+            ],
+        )
+
+
+class VersionView(BaseModel):
+    """A trained artefact."""
+
+    model: str
+    version: int = Field(description="Number within the model: 1, 2, 3.")
+    semantic: str = Field(description="Semantic version, computed from the lineage.")
+    git_commit: str | None
+    status: Literal["candidate", "rejected"] = Field(description="What the gate said.")
+    digest: str = Field(description="SHA-256 of the artefact.")
+    size_bytes: int
+    kind: str
+    metrics: dict[str, float]
+    notes: list[str]
+    report_digest: str | None
+    created_by: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, version: Version) -> VersionView:
+        """Render a version without its lineage, which has an address of its own."""
+        return cls.model_validate(version.to_dict())
+
+
+class LineageView(BaseModel):
+    """Where a version comes from."""
+
+    config: dict[str, Any]
+    data: dict[str, Any]
+    seed: int | None
+    requested_by: str
+    created_at: datetime
+    git_commit: str | None
+    git_dirty: bool | None
+    packages: dict[str, str]
+    config_hash: str
+
+
+class DeploymentView(BaseModel):
+    """A version put into an environment by somebody for a reason."""
+
+    model: str
+    version: int
+    semantic: str
+    digest: str
+    environment: str
+    sequence: int = Field(description="1, 2, 3 within model and environment.")
+    action: Literal["deploy", "rollback"]
+    actor: str
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    ended_by: Literal["deploy", "rollback"] | None
+    served_s: float = Field(description="Seconds that it served, or has served so far.")
+
+    @classmethod
+    def of(cls, deployment: Deployment, now: datetime) -> DeploymentView:
+        """Render a deployment."""
+        end = deployment.ended_at or now
+        served = max(0.0, (end - deployment.started_at).total_seconds())
+        return cls.model_validate({**deployment.to_dict(), "served_s": round(served, 3)})

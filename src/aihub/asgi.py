@@ -1,0 +1,47 @@
+"""The ASGI application of a hub: the border, the lean routes, and the API behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aihub.api.app import create_app
+from aihub.api.border import Border
+from aihub.api.metrics import Metrics
+from aihub.traces import Tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastapi import APIRouter
+
+    from aihub.api.border import App
+    from aihub.api.context import Access
+    from aihub.hub import Hub
+
+
+def build(
+    hub: Hub,
+    *,
+    access: Access,
+    front: Callable[[App], App] = lambda app: app,
+    routers: Sequence[APIRouter] = (),
+    tracing: Tracing | None = None,
+) -> Border:
+    """Return the application that a server runs.
+
+    Parameters
+    ----------
+    front
+        Puts routes that must be lean (predictions) before the API.
+    """
+    metrics = Metrics()
+    api = create_app(hub, access=access, metrics=metrics, routers=routers)
+    settings = hub.settings
+    hosts: list[Any] = [*settings.allowed_hosts, settings.host]
+    return Border(
+        front(api),
+        hosts=[host for host in hosts if host not in ("0.0.0.0", "::")],  # noqa: S104 - every address is no name
+        body_limit=settings.max_body_kb << 10,
+        metrics=metrics,
+        tracing=tracing or Tracing(),
+    )
