@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from aihub.errors import ConfigError, did_you_mean
+from aihub.types import Role  # noqa: TC001 - pydantic reads the annotation when it runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,13 +108,25 @@ class Settings(BaseModel):
         Address that takes OpenTelemetry traces by OTLP over HTTP; empty: no traces (`AIHUB_OTEL_ENDPOINT`).
     stop_timeout_s
         Longest time that a stop waits for requests and jobs to end (`AIHUB_STOP_TIMEOUT_S`).
+    bootstrap_key
+        Key of the first operator, of the form that ``aihub keys generate`` makes; without it the first start makes one and
+        shows it once (`AIHUB_BOOTSTRAP_KEY`).
+    anonymous_role
+        What a caller without a credential may do; only on a hub that this machine alone reaches (`AIHUB_ANONYMOUS_ROLE`).
+    rate_limit_per_s, rate_burst
+        Requests of one principal that are let through, on the average and at once; 0 means no limit. Predictions are
+        not counted (`AIHUB_RATE_LIMIT_PER_S`, `AIHUB_RATE_BURST`).
+
+    A setting that holds a secret, and the two addresses, which may hold a password, can also be read from a file: the
+    variable's name with ``_FILE`` behind it (`AIHUB_BOOTSTRAP_KEY_FILE`, `AIHUB_DATABASE_URL_FILE`, ...).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Path(".aihub")
-    database_url: str = ""
-    mlflow_tracking_uri: str = ""
+    # Both may hold a password.
+    database_url: str = Field(default="", repr=False)
+    mlflow_tracking_uri: str = Field(default="", repr=False)
     mlflow_timeout_s: float = Field(default=10.0, gt=0, le=600)
     load_timeout_s: float = Field(default=20.0, gt=0, le=600)
     sandbox_memory_mb: int = Field(default=4096, ge=256, le=1_048_576)
@@ -142,6 +155,10 @@ class Settings(BaseModel):
     github_app_id: str = ""
     github_app_key_file: Path | None = None
     github_webhook_secret: SecretStr = SecretStr("")
+    bootstrap_key: SecretStr = SecretStr("")
+    anonymous_role: Role | None = None
+    rate_limit_per_s: float = Field(default=100.0, ge=0, le=1_000_000)
+    rate_burst: int = Field(default=200, ge=1, le=1_000_000)
 
     @field_validator("home")
     @classmethod
@@ -219,6 +236,23 @@ def _read_or_make(file: Path) -> bytes:
         raise ConfigError(message, field="audit_key_file") from None
 
 
+def _is_secret(field: str) -> bool:
+    known = Settings.model_fields.get(field)
+    return known is not None and (known.annotation is SecretStr or not known.repr)
+
+
+def _read_secret(name: str, file: str, environ: Mapping[str, str]) -> str:
+    plain = name.removesuffix("_FILE")
+    if environ.get(plain, "").strip():
+        raise ConfigError(f"both {plain} and {name} are set; unset one", field=name)
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        message = f"{name}: the file {file!r} cannot be read ({reason}); correct its path or rights"
+        raise ConfigError(message, field=name) from None
+
+
 def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Read the settings from `environ` (default: the process's own); `overrides` win.
 
@@ -235,6 +269,10 @@ def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any)
         if not name.startswith(PREFIX) or name in RESERVED or not value.strip():
             continue
         field = name.removeprefix(PREFIX).lower()
+        secret = field.removesuffix("_file")
+        if field not in Settings.model_fields and _is_secret(secret):
+            values[secret] = _read_secret(name, value, environ)
+            continue
         if field not in Settings.model_fields:
             known = [PREFIX + known.upper() for known in Settings.model_fields]
             raise ConfigError(f"no setting {name!r}.{did_you_mean(name, known)}", field=name)

@@ -53,3 +53,38 @@ def test_the_clients_names_are_left_alone() -> None:
 def test_a_value_that_cannot_be_used_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"AIHUB_{name}"):
         from_environment({f"AIHUB_{name}": value})
+
+
+def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("  hub_0123456789abcdef_x\n")
+    found = from_environment({"AIHUB_BOOTSTRAP_KEY_FILE": str(file), "AIHUB_DATABASE_URL_FILE": str(file)})
+    assert found.bootstrap_key.get_secret_value() == "hub_0123456789abcdef_x"
+    assert found.database_url == "hub_0123456789abcdef_x"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"AIHUB_BOOTSTRAP_KEY_FILE": "/nowhere/x"}, "cannot be read"),
+        ({"AIHUB_BOOTSTRAP_KEY_FILE": "/nowhere/x", "AIHUB_BOOTSTRAP_KEY": "k"}, "unset one"),
+        ({"AIHUB_HOME_FILE": "/nowhere/x"}, "no setting 'AIHUB_HOME_FILE'"),
+    ],
+)
+def test_files_of_secrets_that_cannot_be_used(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_environment(environ)
+
+
+def test_no_secret_is_shown() -> None:
+    environ = {
+        "AIHUB_BOOTSTRAP_KEY": "s3cret-a",
+        "AIHUB_AUDIT_KEY": "s3cret-b" * 5,
+        "AIHUB_DATABASE_URL": "postgresql://u:s3cret-c@h/x",
+        "AIHUB_MLFLOW_TRACKING_URI": "http://u:s3cret-d@h",
+    }
+    found = from_environment(environ)
+    assert "s3cret" not in f"{found!r} {found}"
+    with pytest.raises(ConfigError) as caught:
+        from_environment({**environ, "AIHUB_RATE_BURST": "s3cret-e"})
+    assert "s3cret" not in str(caught.value)

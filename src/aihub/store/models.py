@@ -36,16 +36,18 @@ def ensure_model(connection: Connection, *, tenant: str, name: str, now: datetim
     return made
 
 
-def insert_unless_there(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert `row`; a row with the same unique key stays as it is."""
+def insert_unless_there(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert `row` and say whether it was; a row with the same unique key stays as it is."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as pg_insert  # noqa: PLC0415 - one of two dialects
 
-        connection.execute(pg_insert(table).values(**row).on_conflict_do_nothing())
+        statement: sa.Executable = pg_insert(table).values(**row).on_conflict_do_nothing()
     else:
         from sqlalchemy.dialects.sqlite import insert as lite_insert  # noqa: PLC0415 - one of two dialects
 
-        connection.execute(lite_insert(table).values(**row).on_conflict_do_nothing())
+        statement = lite_insert(table).values(**row).on_conflict_do_nothing()
+    done = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    return done.rowcount == 1
 
 
 def list_models(connection: Connection, *, tenant: str) -> list[str]:
