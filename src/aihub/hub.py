@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.registry import Registry
+    from aihub.registry.signing import Signing
     from aihub.settings import Settings
     from aihub.store.audit import AuditLog
 
@@ -27,6 +28,7 @@ class Hub:
     engine: Engine
     audit: AuditLog
     artifacts: ArtifactStore
+    signing: Signing
 
     @property
     def registry(self) -> Registry:
@@ -37,7 +39,7 @@ class Hub:
         """Return the registry of one tenant; `source` says in its audit events where changes come from."""
         from aihub.registry.registry import Registry
 
-        return Registry(self.engine, self.artifacts, self.audit, tenant, source)
+        return Registry(self.engine, self.artifacts, self.audit, tenant, source, self.signing)
 
 
 @contextmanager
@@ -52,6 +54,7 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
         The database does not answer.
     """
     from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.signing import load_signing
     from aihub.settings import from_environment
     from aihub.store import engine as engines
     from aihub.store import schema
@@ -62,7 +65,13 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
     try:
         schema.upgrade(engine)
         yield Hub(
-            settings, engine, AuditLog(settings.read_audit_key()), ArtifactStore(settings.artifacts_dir)
+            settings,
+            engine,
+            AuditLog(settings.read_audit_key()),
+            ArtifactStore(settings.artifacts_dir),
+            load_signing(
+                settings.signing_key_file, settings.trusted_keys_file, frozenset(settings.require_signature)
+            ),
         )
     finally:
         engine.dispose()

@@ -119,6 +119,13 @@ class Settings(BaseModel):
 
     A setting that holds a secret, and the two addresses, which may hold a password, can also be read from a file: the
     variable's name with ``_FILE`` behind it (`AIHUB_BOOTSTRAP_KEY_FILE`, `AIHUB_DATABASE_URL_FILE`, ...).
+    signing_key_file, trusted_keys_file
+        PEM files of the Ed25519 key that signs every version, and of the public keys whose signatures count
+        (`AIHUB_SIGNING_KEY_FILE`, `AIHUB_TRUSTED_KEYS_FILE`).
+    require_signature
+        Environments into which only signed versions go, separated by commas (`AIHUB_REQUIRE_SIGNATURE`).
+    notify_file
+        YAML file of channels and routes (`AIHUB_NOTIFY_FILE`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -159,6 +166,10 @@ class Settings(BaseModel):
     anonymous_role: Role | None = None
     rate_limit_per_s: float = Field(default=100.0, ge=0, le=1_000_000)
     rate_burst: int = Field(default=200, ge=1, le=1_000_000)
+    signing_key_file: Path | None = None
+    trusted_keys_file: Path | None = None
+    require_signature: Names = ()
+    notify_file: Path | None = None
 
     @field_validator("home")
     @classmethod

@@ -10,8 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aihub.errors import ConflictError, InputError, NotFoundError
-from aihub.registry.lineage import Lineage
+from aihub.errors import ConfigError, ConflictError, NotFoundError
 from aihub.registry.promotion import (
     Order,
     check_actor,
@@ -23,7 +22,10 @@ from aihub.registry.promotion import (
 )
 from aihub.registry.queries import Queries
 from aihub.registry.records import PRODUCTION, Action, Deployment, Status, Version
-from aihub.registry.versioning import SemanticVersion, check_name, digest_of, following
+from aihub.registry.registration import checked_report, checked_status, next_semantic
+from aihub.registry.signatures import Signatures
+from aihub.registry.signing import UNSIGNED, Signing
+from aihub.registry.versioning import check_name, digest_of
 from aihub.settings import DEFAULT_TENANT
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from aihub.registry.artifacts import Artifact, ArtifactStore
+    from aihub.registry.lineage import Lineage
     from aihub.store.audit import AuditLog
 
 VERSION_TOPIC = "mlflow.version"
@@ -60,6 +63,8 @@ class Registry:
         Whose models these are; nothing of another tenant can be seen or changed.
     source
         Where the changes come from, for the audit log.
+    signing
+        Who signs versions, and where only signed ones go.
     """
 
     engine: Engine
@@ -67,6 +72,7 @@ class Registry:
     audit: AuditLog
     tenant: str = DEFAULT_TENANT
     source: str = ""
+    signing: Signing = UNSIGNED
 
     def register_version(
         self,
@@ -141,10 +147,10 @@ class Registry:
     ) -> Version:
         """`register_version` within the caller's transaction, of an artefact that was read from the store before."""
         check_name(model)
-        status = _status(status)
+        status = checked_status(status)
         check_actor(actor)
         check_key(key)
-        body = _checked_report(report, status)
+        body = checked_report(report, status)
         model_id = model_rows.ensure_model(connection, tenant=self.tenant, name=model, now=now)
         known = Queries(connection, self.tenant)
         again = known.version_by_key(model, key)
@@ -159,7 +165,7 @@ class Registry:
             "uid": uid,
             "model_id": model_id,
             "number": 1 if latest is None else latest["number"] + 1,
-            **_next_semantic(connection, model_id, latest, lineage)._asdict(),
+            **next_semantic(connection, model_id, latest, lineage)._asdict(),
             "git_commit": lineage.git_commit,
             "status": status.value,
             "digest": artifact.digest,
@@ -179,6 +185,7 @@ class Registry:
         payload = {"model": model, "uid": uid}
         outbox.put(connection, tenant=self.tenant, topic=VERSION_TOPIC, key=uid, payload=payload, now=now)
         version = known.version_by_uid(model, uid)
+        signed_by = self._signatures.put(connection, version, artifact, actor=actor, now=now)
         self._write_down(
             connection,
             "version.registered",
@@ -191,9 +198,43 @@ class Registry:
                 "status": version.status.value,
                 "digest": version.digest,
                 "report_digest": version.report_digest,
+                "signed_by": signed_by,
             },
         )
         return version
+
+    def sign(self, model: str, reference: str | int, *, actor: str, now: datetime) -> str:
+        """Sign a version with the hub's key and return the key's name. Writes signature and audit event; idempotent.
+
+        Raises
+        ------
+        ConfigError
+            The hub has no signing key.
+        NotFoundError, ArtifactError
+            There is no such version, or its artefact is damaged.
+        """
+        if self.signing.signer is None:
+            raise ConfigError(
+                "no key to sign with; name its file in AIHUB_SIGNING_KEY_FILE", field="signing_key_file"
+            )
+        version = self.version(model, reference)
+        artifact = self.artifacts.get(version.digest)
+        with write(self.engine, tenant=self.tenant) as connection:
+            key = self._signatures.put(connection, version, artifact, actor=actor, now=now) or ""
+            after = {"version": version.number, "semantic": str(version.semantic), "signed_by": key}
+            self._write_down(connection, "version.signed", model, actor=actor, now=now, after=after)
+        return key
+
+    def check_signature(self, version: Version) -> list[str]:
+        """Return the names of the trusted keys that have signed `version` as it is.
+
+        Raises
+        ------
+        ArtifactError
+            No trusted key has, or the artefact is damaged.
+        """
+        with read(self.engine, tenant=self.tenant) as connection:
+            return self._signatures.check(connection, version)
 
     def _save_report(self, connection: Connection, body: dict[str, Any] | None, now: datetime) -> int | None:
         if body is None:
@@ -358,7 +399,10 @@ class Registry:
         if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
             return champion
         check_target(version, order.action, history, champion)
-        self.artifacts.verify(version.digest)
+        if order.environment in self.signing.required:
+            self._signatures.check(connection, version)
+        else:
+            self.artifacts.verify(version.digest)
         if champion is not None:
             deployment_rows.end_champion(
                 connection,
@@ -381,6 +425,10 @@ class Registry:
             reason=order.reason,
         )
         return done
+
+    @property
+    def _signatures(self) -> Signatures:
+        return Signatures(self.artifacts, self.tenant, self.signing)
 
     def _write_down(
         self, connection: Connection, action: str, model: str, *, actor: str, now: datetime, **event: Any
@@ -444,39 +492,3 @@ def _target(
         message = f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
         raise ConflictError(message)
     return known.version_by_uid(model, good.version_uid)
-
-
-def _next_semantic(
-    connection: Connection, model_id: int, latest: Mapping[str, Any] | None, lineage: Lineage
-) -> SemanticVersion:
-    """Count from the last version that its gate let through: a rejected one changes nothing for anybody."""
-    if latest is None:
-        return following(None, None, lineage.identity)
-    accepted = model_rows.latest_version(connection, model_id=model_id, without_status=Status.REJECTED.value)
-    base = accepted or latest
-    return following(
-        SemanticVersion(base["major"], base["minor"], base["patch"]),
-        Lineage.from_dict(base["lineage"]).identity,
-        lineage.identity,
-        lambda wanted: model_rows.has_semantic(connection, model_id=model_id, **wanted._asdict()),
-    )
-
-
-def _status(status: Status | str) -> Status:
-    try:
-        return Status(status)
-    except ValueError:
-        raise InputError(f"status {status!r} is not 'candidate' or 'rejected'") from None
-
-
-def _checked_report(report: Mapping[str, Any] | None, status: Status) -> dict[str, Any] | None:
-    if report is None:
-        return None
-    body = dict(report)
-    if "passed" not in body:
-        raise InputError("the report has no field 'passed'; pass the report of the gate")
-    if status is Status.CANDIDATE and body["passed"] is not True:
-        raise InputError(
-            "the report did not pass, so the version cannot be a candidate; register it as 'rejected'"
-        )
-    return body

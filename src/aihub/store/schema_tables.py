@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from aihub.store import access_tables, github_tables, job_tables, monitoring_tables, tables
+from aihub.store import (
+    access_tables,
+    github_tables,
+    job_tables,
+    monitoring_tables,
+    signature_tables,
+    tables,
+)
 from aihub.store.columns import metadata
 
-__all__ = ["access_tables", "github_tables", "job_tables", "metadata", "monitoring_tables", "tables"]
+__all__ = [
+    "access_tables",
+    "github_tables",
+    "job_tables",
+    "metadata",
+    "monitoring_tables",
+    "signature_tables",
+    "tables",
+]

@@ -1,0 +1,54 @@
+"""What a version's papers say: changelog and bill of materials."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from aihub.registry.bom import bill_of_materials
+from aihub.registry.changelog import changelog
+from aihub.registry.records import Action, Status
+from versions import START, artifact_of, deployment_of, version_of
+
+
+def test_a_changelog_says_what_changed_what_it_brought_and_where_it_served() -> None:
+    first = version_of(1)
+    second = version_of(
+        2, config={"hyperparameters": {"max_depth": 7}, "algorithm": "xgboost"}, metrics={"mae": 36.0}
+    )
+    ended = {"ended_at": START + timedelta(days=9), "ended_by": Action.ROLLBACK}
+    text = changelog("load", [second, first], [deployment_of(first), deployment_of(second, 2, **ended)])
+    newest, oldest = text.index("## v1.1.0"), text.index("## v1.0.0")
+    assert newest < oldest
+    assert "configuration: algorithm lgbm -> xgboost" in text
+    assert "hyperparameters none -> {'max_depth': 7}" in text
+    assert "mae 36 (-10.0%)" in text
+    assert (
+        "deployed to production 2026-01-03 12:00 by bob, rolled back 2026-01-10 12:00: the gate passed"
+        in text
+    )
+    assert "first version" in text[oldest:]
+
+
+def test_a_rejected_version_is_named_and_compared_with_nothing_after_it() -> None:
+    versions = [
+        version_of(1),
+        version_of(2, status=Status.REJECTED, config={"algorithm": "xgboost"}),
+        version_of(3),
+    ]
+    text = changelog("load", versions, [])
+    assert "v1.1.0 - 2026-01-03 (rejected by its gate)" in text
+    assert "trained again: same configuration, same data" in text[: text.index("## v1.1.0")]
+
+
+def test_the_bill_is_cyclonedx_and_the_same_every_time() -> None:
+    bill = bill_of_materials(version_of(), artifact_of(), tenant="grid", hub_version="0.1.0")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+    assert bill == bill_of_materials(version_of(), artifact_of(), tenant="grid", hub_version="0.1.0")
+    model = bill["metadata"]["component"]
+    assert model["hashes"][0]["content"] == artifact_of().digest
+    assert {part["name"] for part in model["components"]} == {"model.json"}
+    assert "pkg:pypi/lightgbm@4.6.0" in {part.get("purl") for part in bill["components"]}
