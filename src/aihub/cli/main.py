@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("aihub.cli.models:models", "List the models and their versions."),
     "deploy": ("aihub.cli.deploy:deploy", "Put a version into production."),
     "rollback": ("aihub.cli.deploy:rollback", "Go back to the previous good version, or to a named one."),
+    "changelog": ("aihub.cli.papers:changelog", "Write the changelog of a model from lineage and decisions."),
+    "bom": ("aihub.cli.papers:bom", "Write the bill of materials of a version (CycloneDX)."),
+    "signing": ("aihub.cli.signing:signing", "Sign versions and check signatures."),
+    "notify": ("aihub.cli.notify:notify", "Show who is told what, and try a channel."),
     "schema": ("aihub.cli.schema:schema", "Print the JSON schema of a spec or of a report."),
     "doctor": ("aihub.cli.doctor:doctor", "Check the installation and say how to mend what is wrong."),
 }

@@ -136,14 +136,15 @@ def packages() -> dict[str, str]:
 
 def git_state(folder: Path | None = None) -> tuple[str | None, bool | None]:
     """Commit of `folder` and whether tracked files were changed; (None, None) without git or outside a repository."""
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    commit = run_git(folder, "rev-parse", "--verify", "HEAD")
     if not commit:
         return None, None
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    status = run_git(folder, "status", "--porcelain", "--untracked-files=no")
     return commit, None if status is None else bool(status)
 
 
-def _git(folder: Path | None, *arguments: str) -> str | None:
+def run_git(folder: Path | None, *arguments: str) -> str | None:
+    """Return what git prints in `folder`, stripped; None where it fails, is missing or hangs."""
     # The repository belongs to the user, its hooks and monitors do not run for us.
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
     try:
