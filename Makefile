@@ -32,6 +32,7 @@ check: $(VENV)/.dev $(VENV)/.actionlint ## Run every linter and type checker
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_repository.py
+	$(BIN)/python scripts/audit_dependencies.py
 	$(BIN)/python scripts/check_workflows.py
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
