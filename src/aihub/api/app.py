@@ -13,7 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from aihub.api import audit, models, operations, problems, versions
+from aihub.api import audit, github, models, operations, problems, versions
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
 
@@ -29,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     versions.router,
     audit.router,
+    github.router,
     operations.router,
 )
 """One a resource. Other parts of the hub give theirs to `create_app`."""

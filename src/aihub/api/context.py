@@ -119,7 +119,9 @@ def calling(request: Request, now: datetime) -> Caller:
     access: Access = request.app.state.access
     identity = access.authenticate(token.strip() if kind.lower() == "bearer" else None, now)
     host = request.client.host if request.client else "unknown"
-    source = f"api {host} {request.scope.get('aihub.request_id', '')}".strip()
+    # What the verifier says of the credential (the run of a workflow) stays.
+    parts = ("api", host, request.scope.get("aihub.request_id", ""), identity.source)
+    source = " ".join(part for part in parts if part)
     who = Caller(request.app.state.hub, access, dataclasses.replace(identity, source=source), now)
     return who.acting_for(request.headers.get(TENANT_HEADER) or None)
 

@@ -40,6 +40,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bom": ("aihub.cli.papers:bom", "Write the bill of materials of a version (CycloneDX)."),
     "signing": ("aihub.cli.signing:signing", "Sign versions and check signatures."),
     "notify": ("aihub.cli.notify:notify", "Show who is told what, and try a channel."),
+    "trust": ("aihub.cli.trust:trust", "Say which workflows of GitHub the hub knows by their own token."),
+    "login": (
+        "aihub.cli.login:login",
+        "Sign in to a hub as a job of GitHub Actions, without a stored secret.",
+    ),
     "schema": ("aihub.cli.schema:schema", "Print the JSON schema of a spec or of a report."),
     "doctor": ("aihub.cli.doctor:doctor", "Check the installation and say how to mend what is wrong."),
 }

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from aihub.access import Verified, scopes_of
 from aihub.errors import UnauthorizedError
 from aihub.github import oidc, policies
+from aihub.github.keys import KeySet
 from aihub.github.trust import TRUSTED_ROLES, TrustPolicy, choose
 from aihub.settings import DEFAULT_TENANT
 from aihub.store import engine as engines
@@ -25,11 +27,10 @@ from aihub.store.models import insert_unless_there
 from aihub.types import Identity, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.engine import Connection, Engine
 
     from aihub.github.oidc import Claims, Keys
+    from aihub.settings import Settings
     from aihub.store.audit import AuditLog
 
 PREFIX = "hubgh_"
@@ -64,15 +65,12 @@ class Keyless:
     ----------
     audience
         Who the token must be for; each hub has its own, so that a token for another is worthless here.
-    scopes_of
-        What a role may do; `aihub.auth` has the table.
     """
 
     engine: Engine
     audit: AuditLog
     keys: Keys
     audience: str
-    scopes_of: Callable[[Role], frozenset[str]]
     issuer: str = oidc.ISSUER
     lifetime_s: int = LIFETIME_S
     _refused: deque[datetime] = field(default_factory=lambda: deque(maxlen=REFUSALS_PER_MINUTE), repr=False)
@@ -87,6 +85,8 @@ class Keyless:
         UnavailableError
             GitHub's keys or our database cannot be had.
         """
+        if not self.audience:
+            raise UnauthorizedError("this hub knows no workflows; set AIHUB_GITHUB_AUDIENCE on it")
         claims: Claims | None = None
         trusted: list[TrustPolicy] = []
         try:
@@ -104,8 +104,28 @@ class Keyless:
             )
             raise UnauthorizedError(message) from error
 
-    def identify(self, credential: str, *, now: datetime, source: str = "") -> Identity:
+    def verify(self, token: str, now: datetime) -> Verified | None:
+        """Return who a credential of ours stands for, None for one of another kind (`aihub.access.Verifier`).
+
+        Raises
+        ------
+        UnauthorizedError
+            It is unknown or has ended.
+        """
+        return self._identify(token, now) if token.startswith(PREFIX) else None
+
+    def identify(self, credential: str, *, now: datetime) -> Identity:
         """Return who a credential stands for.
+
+        Raises
+        ------
+        UnauthorizedError
+            It is unknown or has ended.
+        """
+        return self._identify(credential, now).identity
+
+    def _identify(self, credential: str, now: datetime) -> Verified:
+        """Look a credential up.
 
         Raises
         ------
@@ -121,13 +141,14 @@ class Keyless:
         if not hmac.compare_digest(expected, _sha256(secret)) or row is None or row["expires_at"] <= now:
             raise UnauthorizedError("the credential is unknown or has ended; ask for a new one: aihub login")
         run = f"github run {row['claims']['run_id']}/{row['claims']['run_attempt']}"
-        return Identity(
+        identity = Identity(
             tenant=row["tenant_id"],
             principal=row["principal"],
             role=Role(row["role"]),
             scopes=frozenset(row["scopes"]),
-            source=f"{source} {run}".strip(),
+            source=run,
         )
+        return Verified(identity=identity, expires_at=row["expires_at"])
 
     def _open(
         self, connection: Connection, claims: Claims, found: list[TrustPolicy], *, now: datetime, source: str
@@ -139,7 +160,7 @@ class Keyless:
             tenant=found[0].tenant,
             principal=f"github:repository_id/{claims.repository_id}",
             role=max(roles, key=TRUSTED_ROLES.index),
-            scopes=frozenset[str]().union(*map(self.scopes_of, roles)),
+            scopes=frozenset[str]().union(*map(scopes_of, roles)),
             expires_at=now + timedelta(seconds=self.lifetime_s),
         )
         row = {
@@ -223,6 +244,24 @@ class Keyless:
                 reason=why[:2000].replace("\x00", ""),
                 source=source,
             )
+
+
+def keyless_of(settings: Settings, engine: Engine, audit: AuditLog) -> Keyless:
+    """Return what knows GitHub's workflows, as the settings say; without an audience it knows none.
+
+    Raises
+    ------
+    ConfigError
+        The keys' address cannot be used.
+    """
+    source = settings.github_jwks or f"{settings.github_issuer.rstrip('/')}/.well-known/jwks"
+    return Keyless(
+        engine=engine,
+        audit=audit,
+        keys=KeySet(source),
+        audience=settings.github_audience,
+        issuer=settings.github_issuer,
+    )
 
 
 def evidence_of(claims: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from stand_in import AUDIENCE, NOW, WORKFLOW, Issuer
 
+from aihub.access import scopes_of
 from aihub.errors import ConflictError, NotFoundError, UnauthorizedError
 from aihub.github import policies
 from aihub.github.sessions import PREFIX, REFUSALS_PER_MINUTE, REVIEWERS_TOPIC, Keyless, evidence_for
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 AUDIT = AuditLog(b"k" * 32)
-SCOPES = {
-    Role.VIEWER: frozenset({"jobs:read"}),
-    Role.TRAINER: frozenset({"jobs:read", "jobs:write"}),
-    Role.DEPLOYER: frozenset({"jobs:read", "deployments:write"}),
-}
 
 
 def policy(**changes: Any) -> TrustPolicy:
@@ -57,7 +53,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def keyless(engine: Engine, issuer: Issuer) -> Keyless:
-    return Keyless(engine=engine, audit=AUDIT, keys=issuer, audience=AUDIENCE, scopes_of=SCOPES.__getitem__)
+    return Keyless(engine=engine, audit=AUDIT, keys=issuer, audience=AUDIENCE)
 
 
 def events(engine: Engine, tenant: str = "default") -> list[tuple[str, str]]:
@@ -80,7 +76,7 @@ def test_a_job_gets_a_credential_of_an_hour_and_is_known_by_it(keyless: Keyless,
         "github:repository_id/42",
         Role.DEPLOYER,
     )
-    assert found.scopes == {"jobs:read", "jobs:write", "deployments:write"}
+    assert found.scopes == scopes_of(Role.TRAINER) | scopes_of(Role.DEPLOYER)
     assert "github run 900/1" in found.source
     with pytest.raises(UnauthorizedError):
         keyless.identify(session.credential, now=NOW + timedelta(hours=1))
@@ -92,6 +88,13 @@ def test_a_job_gets_a_credential_of_an_hour_and_is_known_by_it(keyless: Keyless,
 def test_an_invented_credential_is_unknown(keyless: Keyless, credential: str) -> None:
     with pytest.raises(UnauthorizedError):
         keyless.identify(credential, now=NOW)
+
+
+def test_only_credentials_of_this_kind_are_judged(keyless: Keyless, issuer: Issuer) -> None:
+    assert keyless.verify("hub_0123456789abcdef_x", NOW) is None
+    verified = keyless.verify(keyless.exchange(issuer.token(), now=NOW).credential, NOW)
+    assert verified is not None
+    assert verified.expires_at == NOW + timedelta(hours=1)
 
 
 def test_a_token_is_good_once(keyless: Keyless, engine: Engine, issuer: Issuer) -> None:
@@ -169,7 +172,7 @@ def test_a_pull_request_reads_only(keyless: Keyless, engine: Engine, issuer: Iss
         policies.add(connection, readers, actor="alice", now=NOW, audit=AUDIT)
     token = issuer.token(event_name="pull_request", ref="refs/pull/5/merge", environment=None)
     session = keyless.exchange(token, now=NOW)
-    assert (session.role, session.scopes) == (Role.VIEWER, {"jobs:read"})
+    assert (session.role, session.scopes) == (Role.VIEWER, scopes_of(Role.VIEWER))
 
 
 def test_who_is_no_longer_trusted_loses_the_running_session(
