@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aihub.client import Client
     from aihub.training.config import TrainingConfig
     from aihub.types import ModelType
     from aihub.validation.results import ValidationReport
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["ModelType", "ModelValidator", "TrainingConfig", "ValidationReport", "__version__"]
+__all__ = ["Client", "ModelType", "ModelValidator", "TrainingConfig", "ValidationReport", "__version__"]
 
 _HOMES = {
+    "Client": "aihub.client",
     "ModelType": "aihub.types",
     "ModelValidator": "aihub.validation.validator",
     "TrainingConfig": "aihub.training.config",

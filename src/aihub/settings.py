@@ -44,7 +44,16 @@ def _listed(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Several names in one variable, separated by commas."""
-RESERVED = {"AIHUB_URL", "AIHUB_API_KEY", "AIHUB_AUDIENCE", "AIHUB_SHARED_DATA"}
+RESERVED = {
+    "AIHUB_URL",
+    "AIHUB_API_KEY",
+    "AIHUB_API_KEY_FILE",
+    "AIHUB_AUDIENCE",
+    "AIHUB_TENANT",
+    "AIHUB_ALLOW_HTTP",
+    "AIHUB_OUTPUT",
+    "AIHUB_SHARED_DATA",
+}
 """Variables with our prefix that belong to the client and to the tests."""
 
 

@@ -1,0 +1,142 @@
+"""Who may do what, who decided, and who did: approvals, the audit log, keys and tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from aihub.client.connection import path_of
+from aihub.client.records import Approval, AuditEvent, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from aihub.client.connection import Connection
+
+    Decision: TypeAlias = Literal["approve", "reject"]
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """`Client.approvals`."""
+
+    _connection: Connection
+
+    def list(self, *, state: str | None = None, limit: int | None = None) -> Iterator[Approval]:
+        """Yield the approvals of the tenant, newest first."""
+        return map(Approval.of, self._connection.pages("/approvals", limit=limit, state=state))
+
+    def get(self, approval_id: str) -> Approval:
+        """Return one approval."""
+        return Approval.of(self._connection.get(path_of("approvals", approval_id)))
+
+    def decide(
+        self,
+        approval_id: str,
+        decision: Decision,
+        *,
+        reason: str,
+        artifact_digest: str | None = None,
+        key: str | None = None,
+    ) -> Approval:
+        """Approve or reject.
+
+        Parameters
+        ----------
+        artifact_digest
+            What was looked at; a decision on another artefact is refused. None: what the approval says.
+
+        Raises
+        ------
+        ConflictError
+            It was decided before, has expired, or is about another artefact.
+        ForbiddenError
+            Who submitted may not approve, or the role is not enough.
+        """
+        body = {"decision": decision, "reason": reason, "artifact_digest": artifact_digest}
+        given = {name: value for name, value in body.items() if value is not None}
+        document = self._connection.send(
+            "POST", path_of("approvals", approval_id, "decision"), given, key=key
+        )
+        return Approval.of(document)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`Client.audit`."""
+
+    _connection: Connection
+
+    def list(
+        self, *, limit: int | None = None, subject: str | None = None, action: str | None = None
+    ) -> Iterator[AuditEvent]:
+        """Yield the events of the tenant, newest first."""
+        pages = self._connection.pages("/audit", limit=limit, subject=subject, action=action)
+        return map(AuditEvent.of, pages)
+
+    def verify(self) -> dict[str, Any]:
+        """Let the hub walk the whole chain and say whether anything was changed, and where first."""
+        verdict: dict[str, Any] = self._connection.get("/audit/verify")
+        return verdict
+
+
+@dataclass(frozen=True)
+class Keys:
+    """`Client.keys`."""
+
+    _connection: Connection
+
+    def create(
+        self,
+        principal: str,
+        role: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        key: str | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key; return it and its secret, which nobody can read again."""
+        body = {
+            "principal": principal,
+            "role": role,
+            "scopes": None if scopes is None else list(scopes),
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        return _with_token(self._connection.send("POST", "/keys", given, key=key))
+
+    def list(self) -> Iterator[Key]:
+        """Yield the keys of the tenant."""
+        return map(Key.of, self._connection.pages("/keys"))
+
+    def rotate(self, key_id: str, *, overlap_s: int | None = None, key: str | None = None) -> tuple[Key, str]:
+        """Make the successor of a key; both count until the overlap is over."""
+        body = {} if overlap_s is None else {"overlap_s": overlap_s}
+        return _with_token(self._connection.send("POST", path_of("keys", key_id, "rotate"), body, key=key))
+
+    def revoke(self, key_id: str) -> None:
+        """End a key at once."""
+        self._connection.send("DELETE", path_of("keys", key_id))
+
+
+@dataclass(frozen=True)
+class Tenants:
+    """`Client.tenants`; for those who run the hub."""
+
+    _connection: Connection
+
+    def list(self) -> Iterator[dict[str, Any]]:
+        """Yield the tenants."""
+        return self._connection.pages("/tenants")
+
+    def create(self, tenant_id: str, *, key: str | None = None, **more: Any) -> dict[str, Any]:
+        """Make a tenant; `more` are its name and rules."""
+        made: dict[str, Any] = self._connection.send("POST", "/tenants", {"id": tenant_id, **more}, key=key)
+        return made
+
+
+def _with_token(document: dict[str, Any]) -> tuple[Key, str]:
+    token = str(document["token"])
+    shown = {name: value for name, value in document.items() if name != "token"}
+    return Key.of(shown.get("key", shown)), token

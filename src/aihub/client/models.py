@@ -1,0 +1,206 @@
+"""Models: versions, deployments, predictions, and how well they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aihub.client import commit, files
+from aihub.client.connection import path_of
+from aihub.client.records import Deployment, Model, Version
+from aihub.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from aihub.client.connection import Connection
+
+PRODUCTION = "production"
+_DOWNLOAD_TRIES = 3
+_LONG_S = 600.0
+"""Longest silence of what takes its time: a model that is examined, two that are compared."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """`Client.models`. A version is named by its number, ``v1.2.3`` or git commit."""
+
+    _connection: Connection
+
+    def list(self, *, limit: int | None = None) -> Iterator[Model]:
+        """Yield the models of the tenant by name."""
+        return map(Model.of, self._connection.pages("/models", limit=limit))
+
+    def get(self, name: str) -> Model:
+        """Return a model and what of it serves."""
+        return Model.of(self._connection.get(path_of("models", name)))
+
+    def versions(self, name: str, *, limit: int | None = None) -> Iterator[Version]:
+        """Yield the versions of a model, newest first."""
+        return map(Version.of, self._connection.pages(path_of("models", name, "versions"), limit=limit))
+
+    def version(self, name: str, version: str | int) -> Version:
+        """Return one version."""
+        return Version.of(self._connection.get(path_of("models", name, "versions", version)))
+
+    def report(self, name: str, version: str | int) -> dict[str, Any]:
+        """Return the gate's report as JSON."""
+        report: dict[str, Any] = self._connection.get(path_of("models", name, "versions", version, "report"))
+        return report
+
+    def lineage(self, name: str, version: str | int) -> dict[str, Any]:
+        """Return data, code, configuration and environment of a version."""
+        lineage: dict[str, Any] = self._connection.get(
+            path_of("models", name, "versions", version, "lineage")
+        )
+        return lineage
+
+    def download(self, name: str, version: str | int, target: Path | str) -> Version:
+        """Write the artefact of a version to the file `target`, checked against its digest.
+
+        Raises
+        ------
+        ArtifactError
+            What arrived is not what was registered; nothing is written.
+        """
+        found = self.version(name, version)
+        path = path_of("models", name, "versions", found.version, "artifact")
+        for left in reversed(range(_DOWNLOAD_TRIES)):
+            try:
+                with self._connection.stream(path, headers={"Accept": "*/*"}) as response:
+                    files.receive(response.iter_bytes(), Path(target), found.digest)
+                break
+            except UnavailableError:
+                if not left:
+                    raise
+        return found
+
+    def register(
+        self,
+        name: str,
+        artifact: Path | str,
+        *,
+        git_commit: str | None = None,
+        key: str | None = None,
+        **more: Any,
+    ) -> Version:
+        """Register a model that was trained elsewhere; the hub examines the file before it believes it.
+
+        Parameters
+        ----------
+        artifact
+            A file of the hub's own form, a LightGBM or XGBoost model, or a pickle of one.
+        git_commit
+            Kept in the lineage; None: `GITHUB_SHA`, else that of the folder.
+        **more
+            Further parameters of the request.
+        """
+        file = Path(artifact)
+        digest = files.digest_of(file)
+        document = self._connection.upload(
+            path_of("models", name, "versions"),
+            lambda: files.opened(file),
+            headers={"Content-Type": "application/octet-stream", "X-Content-SHA256": digest},
+            key=key,
+            timeout_s=_LONG_S,
+            git_commit=git_commit or commit.current(),
+            filename=file.name,
+            **more,
+        )
+        return Version.of(document)
+
+    def deploy(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        reason: str,
+        environment: str = PRODUCTION,
+        key: str | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Put a version into an environment; the answer says whether it serves, or which approval it waits for.
+
+        Parameters
+        ----------
+        **more
+            Further fields of the request: ``strategy``, ``expected_sequence``.
+        """
+        body = {"version": str(version), "environment": environment, "reason": reason, **more}
+        answer: dict[str, Any] = self._connection.send(
+            "POST", path_of("models", name, "deployments"), body, key=key, timeout_s=_LONG_S
+        )
+        return answer
+
+    def rollback(
+        self,
+        name: str,
+        target_version: str | int | None = None,
+        *,
+        reason: str = "",
+        environment: str = PRODUCTION,
+        key: str | None = None,
+    ) -> Deployment:
+        """Go back to `target_version`; without one, to the last that served and was not rolled back itself."""
+        body = {
+            "target_version": None if target_version is None else str(target_version),
+            "environment": environment,
+            "reason": reason,
+        }
+        given = {field: value for field, value in body.items() if value}
+        document = self._connection.send("POST", path_of("models", name, "rollback"), given, key=key)
+        return Deployment.of(document)
+
+    def deployments(
+        self, name: str, *, environment: str | None = None, limit: int | None = None
+    ) -> Iterator[Deployment]:
+        """Yield what was deployed, newest first: what, when, who, why, how long it served."""
+        pages = self._connection.pages(
+            path_of("models", name, "deployments"), limit=limit, environment=environment
+        )
+        return map(Deployment.of, pages)
+
+    def compare(self, name: str, *, key: str | None = None, **request: Any) -> dict[str, Any]:
+        """Compare two versions on the same rows."""
+        answer: dict[str, Any] = self._connection.send(
+            "POST", path_of("models", name, "compare"), request, key=key, timeout_s=_LONG_S
+        )
+        return answer
+
+    def predict(self, name: str, **request: Any) -> dict[str, Any]:
+        """Ask the version that serves."""
+        answer: dict[str, Any] = self._connection.send("POST", path_of("models", name, "predict"), request)
+        return answer
+
+    def actuals(
+        self, name: str, actuals: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> dict[str, Any]:
+        """Tell what really happened, so that the predictions can be judged."""
+        body = {"actuals": [dict(actual) for actual in actuals]}
+        answer: dict[str, Any] = self._connection.send(
+            "POST", path_of("models", name, "actuals"), body, key=key
+        )
+        return answer
+
+    def performance(
+        self,
+        name: str,
+        *,
+        start_date: datetime | str | None = None,
+        end_date: datetime | str | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Return how well the model has done between two times."""
+        answer: dict[str, Any] = self._connection.get(
+            path_of("models", name, "performance"),
+            start_date=_stamp(start_date),
+            end_date=_stamp(end_date),
+            **more,
+        )
+        return answer
+
+
+def _stamp(moment: datetime | str | None) -> str | None:
+    return moment if moment is None or isinstance(moment, str) else moment.isoformat()

@@ -1,0 +1,234 @@
+"""The hub's answers as values. A field that a newer hub adds is in `raw`; one that an older hub lacks has its default."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from aihub.errors import AIHubError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OVER = frozenset({"completed", "failed", "cancelled"})
+"""States of a job that nothing changes any more."""
+WAITING = "waiting"
+"""State of a job that waits for a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One answer.
+
+    Attributes
+    ----------
+    raw
+        The answer as it came, for machines.
+    """
+
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Read the fields of an answer; times become aware datetimes.
+
+        Raises
+        ------
+        AIHubError
+            A field is missing: client and hub are of versions that do not go together.
+        """
+        values: dict[str, Any] = {"raw": document}
+        for one in fields(cls):
+            if one.name in document:
+                values[one.name] = _read(document[one.name], str(one.type))
+            elif one.name != "raw" and one.default is MISSING and one.default_factory is MISSING:
+                raise AIHubError(
+                    f"the hub's answer has no field {one.name!r} of a {cls.__name__}; bring client and hub to one version"
+                )
+        return cls(**values)
+
+
+def _read(value: Any, kind: str) -> Any:
+    return datetime.fromisoformat(value) if isinstance(value, str) and kind.startswith("datetime") else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Record):
+    """Work asked for.
+
+    Attributes
+    ----------
+    status
+        ``queued``, ``running``, ``waiting`` (for an approval), ``completed``, ``failed`` or ``cancelled``.
+    progress
+        Share of the work that is done, 0 to 1.
+    gate_passed
+        What the gate said; None before it has spoken.
+    result
+        What came of it: version, deployment, approval.
+    error
+        Why it failed.
+    """
+
+    job_id: str
+    status: str
+    model: str | None = None
+    priority: str = "normal"
+    step: str | None = None
+    progress: float = 0.0
+    gate_passed: bool | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    submitted_by: str = ""
+    attempts: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing changes any more."""
+        return self.status in OVER
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a person to approve."""
+        return self.status == WAITING
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine(Record):
+    """A line of a job's log; `id` is what a reader goes on from."""
+
+    id: str
+    message: str
+    level: str = "info"
+    step: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Record):
+    """A table that was uploaded; its digest is its name."""
+
+    dataset_id: str
+    digest: str = ""
+    name: str = ""
+    format: str = ""
+    size_bytes: int = 0
+    rows: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Record):
+    """A model and what of it serves."""
+
+    name: str
+    created_at: datetime | None = None
+    versions: int = 0
+    serving: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version(Record):
+    """A trained artefact; `version` is its number, `semantic` its semantic version."""
+
+    model: str
+    version: int
+    semantic: str
+    status: str
+    digest: str
+    size_bytes: int = 0
+    kind: str = ""
+    git_commit: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    report_digest: str | None = None
+    created_by: str = ""
+    created_at: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.semantic} (version {self.version})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment(Record):
+    """A version put into an environment by somebody for a reason."""
+
+    model: str
+    version: int
+    semantic: str
+    environment: str
+    sequence: int = 0
+    action: str = "deploy"
+    actor: str = ""
+    reason: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    served_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval(Record):
+    """A decision that is asked of a person; `artifact_digest` and `report_digest` are what is decided on."""
+
+    id: str
+    model: str
+    environment: str
+    state: str
+    version: int | None = None
+    semantic: str = ""
+    artifact_digest: str = ""
+    report_digest: str | None = None
+    job_id: str | None = None
+    requested_by: str = ""
+    reason: str = ""
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEvent(Record):
+    """Who changed what, when, why and from where."""
+
+    sequence: int
+    actor: str
+    action: str
+    subject: str
+    at: datetime | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    reason: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key(Record):
+    """An API key without its secret."""
+
+    id: str
+    principal: str
+    role: str
+    tenant_id: str = ""
+    scopes: list[str] | None = None
+    state: str = ""
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Record):
+    """A job that comes again and again."""
+
+    id: str
+    name: str
+    cron: str
+    time_zone: str = "UTC"
+    is_active: bool = True
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    last_job: str | None = None
