@@ -132,7 +132,7 @@ class Forecaster:
         """Prediction, lower and upper bound in one pass; see `predict` and `predict_interval`."""
         wanted = self._level(level)
         path, answer, scale = self._answer(data, history)
-        lower, upper = self._interval(path, answer, wanted, is_own=history is None)
+        lower, upper = self.interval_of(path, answer, wanted, is_own=history is None)
         return answer.point * scale, lower * scale, upper * scale
 
     def leads(self, data: Any, *, history: Any | None = None) -> IntArray:
@@ -140,7 +140,7 @@ class Forecaster:
         query, newer, extra = self._read(data, history)
         if not len(query):
             return np.empty(0, dtype=np.int64)
-        return self._path(query, newer, extra)[0].rows(query.series, query.step).lead
+        return self.path_to(query, newer, extra)[0].rows(query.series, query.step).lead
 
     def forecast(
         self, horizon: int | None = None, *, history: Any | None = None, future: Any | None = None
@@ -189,8 +189,8 @@ class Forecaster:
         series = np.repeat(members, steps)
         step = np.repeat(ends[members], steps) + np.tile(np.arange(1, steps + 1), len(members))
         query = self._with_features(series, step, [self.history, *newer, *ahead], count)
-        path, answer, scale = self._answer_rows(query, [*newer, *ahead], extra)
-        lower, upper = self._interval(path, answer, self.config.interval_level, is_own=history is None)
+        path, answer, scale = self.answer_rows(query, [*newer, *ahead], extra)
+        lower, upper = self.interval_of(path, answer, self.config.interval_level, is_own=history is None)
         names = np.array([*self.codec.series, *extra])
         columns: dict[str, Any] = {self.config.timestamp: self.codec.stamps(step)}
         if self.config.series_id is not None:
@@ -206,9 +206,9 @@ class Forecaster:
         step = known_ends(known)[members] + 1
         nothing = np.full(len(step), np.nan)
         query = Table(members, step, dict.fromkeys(self.spec.columns, nothing))
-        path, answer, _ = self._answer_rows(query, [], ())
+        path, answer, _ = self.answer_rows(query, [], ())
         origin, first = np.unique(answer.rows.origin, return_index=True)
-        factors = self._factors(path, answer)[first]
+        factors = self.factors_of(path, answer)[first]
         return replace(self, end_factors=dict(zip(origin.tolist(), factors.tolist(), strict=True)))
 
     def to_files(self) -> dict[str, bytes]:
@@ -295,7 +295,7 @@ class Forecaster:
             )
         return wanted
 
-    def _interval(
+    def interval_of(
         self, path: Path, answer: Answer, level: float, *, is_own: bool
     ) -> tuple[FloatArray, FloatArray]:
         """Bounds in units of the scale, adapted to the errors that were known at each row's origin.
@@ -306,20 +306,21 @@ class Forecaster:
         if is_own and self.end_factors.keys() >= set(origin):
             factor = np.array([self.end_factors[one] for one in origin], dtype=np.float64)
         else:
-            factor = self._factors(path, answer)
+            factor = self.factors_of(path, answer)
         lower, upper = self.calibration.interval(answer.point, answer.band, level)
-        least = self._least(answer.rows.series)
+        least = self.least_of(answer.rows.series)
         return (
             np.maximum(answer.point + factor * (lower - answer.point), least),
             np.maximum(answer.point + factor * (upper - answer.point), least),
         )
 
-    def _least(self, series: IntArray) -> FloatArray:
+    def least_of(self, series: IntArray) -> FloatArray:
         """Least value of each row; series that were not there in training have none."""
         is_known = series < len(self.least)
         return np.where(is_known, self.least[np.where(is_known, series, 0)], -np.inf)
 
-    def _factors(self, path: Path, answer: Answer) -> FloatArray:
+    def factors_of(self, path: Path, answer: Answer) -> FloatArray:
+        """Return how far the errors known at each row's origin stretch its interval."""
         return stretches(
             path,
             self.ensemble,
@@ -332,7 +333,7 @@ class Forecaster:
         )
 
     def _answer(self, data: Any, history: Any | None) -> tuple[Path, Answer, FloatArray]:
-        return self._answer_rows(*self._read(data, history))
+        return self.answer_rows(*self._read(data, history))
 
     def _read(self, data: Any, history: Any | None) -> tuple[Table, list[Table], tuple[str, ...]]:
         """Rows to forecast, newer history, and the series that only the history knows."""
@@ -343,11 +344,17 @@ class Forecaster:
     def _read_history(self, history: Any, extra: tuple[str, ...]) -> Table:
         return self.codec.table(history, what="history", extra=extra, target=True, features=False)
 
-    def _answer_rows(
+    def answer_rows(
         self, query: Table, newer: list[Table], extra: tuple[str, ...]
     ) -> tuple[Path, Answer, FloatArray]:
-        """Forecast rows in units of their scale; `query` has no target."""
-        path, scale = self._path(query, newer, extra)
+        """Forecast rows in units of their scale; `query` has no target.
+
+        Raises
+        ------
+        DataError
+            Nothing is known before any row.
+        """
+        path, scale = self.path_to(query, newer, extra)
         if not len(query):
             none = np.empty(0)
             return path, _nothing(none), none
@@ -356,10 +363,10 @@ class Forecaster:
                 "nothing is known before the rows to forecast. Pass history, or rows nearer to the training data."
             )
         answer = path.forecast(query.series, query.step, self.ensemble, threads=self.config.threads)
-        point = np.maximum(answer.point, self._least(query.series))
+        point = np.maximum(answer.point, self.least_of(query.series))
         return path, replace(answer, point=point), scale[query.series]
 
-    def _path(self, query: Table, newer: list[Table], extra: tuple[str, ...]) -> tuple[Path, FloatArray]:
+    def path_to(self, query: Table, newer: list[Table], extra: tuple[str, ...]) -> tuple[Path, FloatArray]:
         """Everything that is known for `query`, in units of the scale of each series, and that scale."""
         count = len(self.codec.series) + len(extra)
         known = [_without_old(table, query, self.layout, count) for table in (self.history, *newer)]

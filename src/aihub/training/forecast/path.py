@@ -73,12 +73,12 @@ class Path:
 
     def rows(self, series: IntArray, step: IntArray) -> Rows:
         """Return each (series, step) with the origin that it is forecast from."""
-        return Rows(series, _plan(self, self.calendar(), series, step).origin, step)
+        return Rows(series, plan_of(self, self.calendar(), series, step).origin, step)
 
     def forecast(self, series: IntArray, step: IntArray, ensemble: Ensemble, *, threads: int) -> Answer:
         """Forecast each (series, step)."""
         calendar = self.calendar()
-        plan = _plan(self, calendar, series, step)
+        plan = plan_of(self, calendar, series, step)
         point, below, above = (np.full(len(step), np.nan) for _ in range(3))
         origin = np.array(plan.origin)
         direct = np.flatnonzero(plan.block == 0)
@@ -114,7 +114,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Per row: series, step, origin, and how many blocks after the known target it lies (0: forecast directly)."""
 
     series: IntArray
@@ -133,7 +133,14 @@ def known_ends(panel: Panel) -> IntArray:
     return ends
 
 
-def _plan(path: Path, calendar: Calendar, series: IntArray, step: IntArray) -> _Plan:
+def plan_of(path: Path, calendar: Calendar, series: IntArray, step: IntArray) -> Plan:
+    """Return from when each (series, step) is forecast, and how many blocks it lies behind the known target.
+
+    Raises
+    ------
+    DataError
+        A row lies more than `MAX_BLOCKS` blocks ahead.
+    """
     ends = known_ends(path.panel)
     origin, block = np.empty_like(step), np.zeros_like(step)
     by_issue: dict[Issue, list[int]] = {}
@@ -159,7 +166,7 @@ def _plan(path: Path, calendar: Calendar, series: IntArray, step: IntArray) -> _
             f"a row lies {int(block.max())} forecasts of {path.layout.horizon} steps after the last known target. "
             "Pass newer history."
         )
-    return _Plan(series, step, origin, block, ends)
+    return Plan(series, step, origin, block, ends)
 
 
 def _blocks_after(
@@ -177,7 +184,7 @@ def _blocks_after(
 def _step_ahead(
     path: Path,
     calendar: Calendar,
-    plan: _Plan,
+    plan: Plan,
     *,
     ensemble: Ensemble,
     threads: int,
@@ -190,7 +197,7 @@ def _step_ahead(
     np.maximum.at(highest, plan.series, plan.step)
     series = np.concatenate([np.full(highest[s] - ends[s], s, dtype=np.int64) for s in far])
     step = np.concatenate([np.arange(ends[s] + 1, highest[s] + 1, dtype=np.int64) for s in far])
-    every = _plan(path, calendar, series, step)
+    every = plan_of(path, calendar, series, step)
     values = (np.full(len(step), np.nan), np.full(len(step), np.nan), np.full(len(step), np.nan))
     y = np.array(path.panel.columns[TARGET])
     panel = Panel(path.panel.start, path.panel.length, {**path.panel.columns, TARGET: y})

@@ -1,0 +1,75 @@
+"""Time stamps of requests as microseconds since 1970, the same as training reads them, without a table library."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from aihub.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(
+    values: Any, zone: str, *, column: str, series: Sequence[Any] | None = None, refuse_skipped: bool = False
+) -> NDArray[np.int64]:
+    """Return ISO 8601 texts, or ``datetime64`` in UTC, as microseconds since 1970 UTC.
+
+    Parameters
+    ----------
+    zone
+        IANA zone of stamps without an offset. Of an hour that a clock set back repeats, the first stamp of a series is
+        the earlier one; an hour that the clock skipped is the one after it.
+    series
+        Series of each stamp, for such a repeated hour; None where every stamp is read on its own.
+    refuse_skipped
+        Refuse an hour that the clock skipped.
+
+    Raises
+    ------
+    DataError
+        A text is not a time stamp; names the row.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        return values.astype("datetime64[us]").astype(np.int64)
+    out = np.empty(len(values), dtype=np.int64)
+    seen: set[tuple[Any, datetime]] = set()
+    local: ZoneInfo | None = None
+    for row, text in enumerate(values):
+        try:
+            stamp = datetime.fromisoformat(text)
+        except (ValueError, TypeError):
+            raise DataError(
+                f"{str(text)[:60]!r} is not a time stamp; send ISO 8601 such as 2025-03-01T12:00:00Z",
+                column=column,
+                row=row + 1,
+            ) from None
+        if stamp.tzinfo is None:
+            local = local or ZoneInfo(zone)
+            if series is not None:
+                key = (series[row], stamp)
+                stamp = stamp.replace(fold=1) if key in seen else stamp
+                seen.add(key)
+            stamp = _placed(stamp, local, column, row + 1, refuse_skipped=refuse_skipped)
+        out[row] = (stamp - _EPOCH) // _MICROSECOND
+    return out
+
+
+def _placed(stamp: datetime, zone: ZoneInfo, column: str, row: int, *, refuse_skipped: bool) -> datetime:
+    placed = stamp.replace(tzinfo=zone).astimezone(UTC)
+    is_skipped = placed.astimezone(zone).replace(tzinfo=None, fold=0) != stamp.replace(fold=0)
+    if is_skipped and refuse_skipped:
+        raise DataError(
+            f"{stamp.isoformat()} is not a time in zone {zone.key}; send an offset", column=column, row=row
+        )
+    # In a skipped hour the second of two equal stamps would jump back by the hour: both mean the hour after it.
+    return stamp.replace(tzinfo=zone, fold=0).astimezone(UTC) if is_skipped else placed

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from aihub.errors import DataError
+from aihub.serving.forecasts import CompiledForecast, Past, compile_forecast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CASES: dict[str, dict[str, Any]] = {
+    "weather": {},
+    "no features": {"features": []},
+    "ends within a day": {"extra_h": 10},
+    "two days": {"horizon": 48},
+    "six hours": {"horizon": 6},
+    "many features": {"features": ["temperature", "wind", "sky"], "calendar": "DE"},
+    "xgboost": {"algorithm": "xgboost"},
+    "local stamps": {"calendar": "DE", "time_zone": "Europe/Berlin"},
+    "series": {"series": ("a", "b"), "features": ["temperature", "sky"]},
+    "daily": {"days": 400, "step": timedelta(days=1), "features": ["temperature"]},
+    "lags": {"features": ["temperature"], "lags": [24, 48, 168]},
+    "not known ahead": {"features": ["temperature", "wind"], "known_future": ["temperature"]},
+}
+
+
+def _rows(model: Any, ahead: int) -> pl.DataFrame:
+    """Rows of the steps after the model's history, with weather of their own in most."""
+    codec = model.codec
+    rng = np.random.default_rng(5)
+    parts = []
+    for at, name in enumerate(codec.series):
+        end = int(model.history.step[model.history.series == at].max())
+        steps = end + np.arange(1, ahead + 1)
+        columns: dict[str, Any] = {"timestamp": codec.stamps(steps)}
+        if model.config.series_id is not None:
+            columns[model.config.series_id] = [name] * ahead
+        for number in codec.numbers:
+            values = rng.normal(12, 6, ahead)
+            values[3::7] = np.nan
+            columns[number] = pl.Series(values).fill_nan(None)
+        for word in codec.words:
+            columns[word] = rng.choice(["clear", "rain", "never seen"], ahead)
+        parts.append(pl.DataFrame(columns))
+    return pl.concat(parts)
+
+
+def _records(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    return rows.with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).to_dicts()
+
+
+def _assert_equal(compiled: CompiledForecast, rows: pl.DataFrame, history: pl.DataFrame | None = None) -> int:
+    """Compare row by row with the forecaster; the number of rows that a sheet answered."""
+    model, prepared = compiled.model, 0
+    for at, record in enumerate(_records(rows)):
+        one = rows.slice(at, 1)
+        wanted = model.predict_with_interval(one, history=history)
+        checked = compiled.contract.records([record])
+        answer = compiled.predict(checked)
+        found = (answer.prediction, answer.lower, answer.upper)
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert ours == pytest.approx(theirs.tolist(), rel=1e-6), (at, record)
+        table = compiled._table(checked)[0]
+        prepared += compiled._prepared(table, 0, 0.9) is not None
+    return prepared
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_prepared_row_answers_what_the_forecaster_does(
+    case: str, train_forecast: Callable[..., Any]
+) -> None:
+    model = train_forecast(**CASES[case])
+    compiled = compile_forecast(model)
+    rows = _rows(model, min(60, 6 * model.layout.horizon))
+    assert _assert_equal(compiled, rows.gather_every(3)) == len(rows.gather_every(3))
+
+
+def test_actuals_that_came_later_move_the_answer_as_history_does(train_forecast: Callable[..., Any]) -> None:
+    model = train_forecast()
+    rows = _rows(model, 80)
+    known = rows.head(30).select("timestamp").with_columns(load=pl.Series(np.linspace(90, 160, 30)))
+    times = known.get_column("timestamp").dt.timestamp("us").to_numpy()
+    past = Past({"": times}, {"": known.get_column("load").to_numpy()})
+    compiled = compile_forecast(model).with_past(past)
+    later = rows.tail(50).gather_every(5)
+    assert _assert_equal(compiled, later, known) == len(later)
+    rows = rows.with_columns(pl.col("temperature").fill_null(12.0))
+    wanted = model.forecast(24, history=known, future=rows).get_column("prediction").to_list()
+    assert compiled.forecast(24, future=rows).prediction == pytest.approx(wanted)
+
+
+def test_many_rows_and_rows_of_the_past_go_through_the_forecaster(train_forecast: Callable[..., Any]) -> None:
+    model = train_forecast()
+    compiled = compile_forecast(model)
+    rows = _rows(model, 40).with_columns(pl.col("timestamp") - timedelta(hours=20))
+    answer = compiled.predict(compiled.contract.records(_records(rows)), level=0.8)
+    wanted = model.predict_with_interval(rows, level=0.8)
+    for ours, theirs in zip((answer.prediction, answer.lower, answer.upper), wanted, strict=True):
+        assert ours == pytest.approx(theirs.tolist(), rel=1e-9)
+    stamps = rows.get_column("timestamp").dt.timestamp("us").to_list()
+    assert answer.target_us == stamps
+
+
+def test_an_unknown_series_is_named(train_forecast: Callable[..., Any]) -> None:
+    model = train_forecast(**CASES["series"])
+    compiled = compile_forecast(model)
+    record = {**_records(_rows(model, 1))[0], "meter": "aa"}
+    with pytest.raises(DataError, match=r"column 'meter', row 1: 'aa' is a series .* Did you mean"):
+        compiled.predict(compiled.contract.records([record]))
