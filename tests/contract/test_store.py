@@ -57,7 +57,7 @@ def test_processes_that_start_together_make_the_tables_once(empty_database: Engi
 
 def test_every_table_has_a_tenant() -> None:
     # A worker serves all tenants.
-    shared = {"workers"}
+    shared = {"workers", "periodics"}
     without = {name for name, table in metadata.tables.items() if "tenant_id" not in table.c}
     assert without == shared
 

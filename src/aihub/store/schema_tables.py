@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aihub.store import (
     access_tables,
+    engine_tables,
     github_tables,
     job_tables,
     monitoring_tables,
@@ -14,6 +15,7 @@ from aihub.store.columns import metadata
 
 __all__ = [
     "access_tables",
+    "engine_tables",
     "github_tables",
     "job_tables",
     "metadata",

@@ -113,7 +113,18 @@ outbox = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("done_at", UtcDateTime),
+    # Not before: after a failure, and while a dispatcher is at it. Null: at once.
+    sa.Column("next_attempt_at", UtcDateTime),
+    # Given up after too many attempts; a person may replay it.
+    sa.Column("dead_at", UtcDateTime),
     sa.UniqueConstraint("tenant_id", "topic", "key"),
+)
+sa.Index(
+    "ix_outbox_due",
+    outbox.c.topic,
+    outbox.c.id,
+    sqlite_where=outbox.c.done_at.is_(None) & outbox.c.dead_at.is_(None),
+    postgresql_where=outbox.c.done_at.is_(None) & outbox.c.dead_at.is_(None),
 )
 sa.Index(
     "ix_outbox_pending",

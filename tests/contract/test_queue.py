@@ -1,0 +1,228 @@
+"""Claims, leases, fencing and fairness, on every database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from aihub.delivery import jobs, lease
+from aihub.delivery.jobs import JobState
+from aihub.delivery.queue import Queue
+from aihub.store.access_tables import tenants
+from aihub.store.engine import EVERY_TENANT, read, write
+from aihub.store.job_tables import jobs as rows
+from deliveries import AUDIT, NOW, enqueue, identity
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from aihub.delivery.lease import Lease
+
+DEFAULT = ("default",)
+
+
+def claim(database: Engine, slots: int, worker: str = "w1") -> list[Lease]:
+    with write(database, tenant=EVERY_TENANT) as connection:
+        return Queue(worker, DEFAULT).claim(connection, slots)
+
+
+def complete(database: Engine, *leases: Lease) -> None:
+    with write(database, tenant=EVERY_TENANT) as connection:
+        lease.complete_all(connection, leases, now=NOW)
+
+
+def state_of(database: Engine, uid: str, tenant: str = "default") -> jobs.Job:
+    with read(database, tenant=tenant) as connection:
+        return jobs.get(connection, uid, tenant=tenant)
+
+
+def reap(database: Engine) -> list[str]:
+    with write(database, tenant=EVERY_TENANT) as connection:
+        return lease.reap(connection, now=NOW)
+
+
+def expire(database: Engine) -> None:
+    """Let the leases of all workers run out."""
+    with write(database, tenant=EVERY_TENANT) as connection:
+        past = datetime(2020, 1, 1, tzinfo=UTC)
+        connection.execute(sa.update(rows).where(rows.c.state == "running").values(lease_until=past))
+
+
+def allow(database: Engine, tenant: str, running: int) -> None:
+    row = {"tenant_id": tenant, "created_by": "ann", "created_at": NOW, "is_active": True}
+    with write(database, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.insert(tenants).values(**row, rules={"max_running_jobs": running}))
+
+
+def test_priority_then_age_within_a_tenant(database: Engine) -> None:
+    (low,) = enqueue(database, "a", priority=jobs.Priority.LOW)
+    (first,) = enqueue(database, "a", priority=jobs.Priority.HIGH)
+    (second,) = enqueue(database, "a", priority=jobs.Priority.HIGH)
+    assert [found.uid for found in claim(database, 3)] == [first.uid, second.uid, low.uid]
+
+
+def test_ten_thousand_jobs_of_one_tenant_delay_another_by_one_running_job_at_most(database: Engine) -> None:
+    allow(database, "greedy", 1000)
+    (template,) = enqueue(database, "greedy", priority=jobs.Priority.HIGH)
+    copied = ", ".join(
+        column.name for column in rows.c if column.name not in ("id", "uid") and not column.computed
+    )
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+    with write(database, tenant=EVERY_TENANT) as connection:
+        copy = f"INSERT INTO jobs (uid, {copied}) {numbers}SELECT 'j' || i, {copied} FROM n, jobs WHERE uid = :uid"  # noqa: S608 - names of our columns
+        connection.execute(sa.text(copy), {"uid": template.uid})
+    running = claim(database, 2)
+    assert {found.tenant for found in running} == {"greedy"}
+    (late,) = enqueue(database, "modest", priority=jobs.Priority.LOW)
+    complete(database, running[0])
+    started = time.perf_counter()
+    assert [found.uid for found in claim(database, 1)] == [late.uid]
+    assert time.perf_counter() - started < 1.0
+
+
+def test_the_tenant_that_was_served_longest_ago_is_next(database: Engine) -> None:
+    for tenant in ("a", "b", "c"):
+        enqueue(database, tenant, 2)
+    served = []
+    for _ in range(6):
+        (found,) = claim(database, 1)
+        served.append(found.tenant)
+        complete(database, found)
+    assert served == ["a", "b", "c"] * 2
+
+
+def test_a_tenant_with_less_running_comes_first(database: Engine) -> None:
+    enqueue(database, "a", 5)
+    assert len(claim(database, 2)) == 2
+    enqueue(database, "b", 5)
+    assert [found.tenant for found in claim(database, 4)] == ["b", "b", "a", "b"]
+
+
+def test_no_more_jobs_of_a_tenant_run_than_it_may(database: Engine) -> None:
+    allow(database, "a", 2)
+    enqueue(database, "a", 5)
+    running = claim(database, 5)
+    assert len(running) == 2
+    assert claim(database, 5) == []
+    complete(database, running[0])
+    assert len(claim(database, 5)) == 1
+
+
+def test_a_job_that_is_not_due_keeps_no_other_from_running(database: Engine) -> None:
+    enqueue(database, "a", run_after=datetime.now(UTC) + timedelta(hours=1))
+    (due,) = enqueue(database, "b")
+    assert [found.uid for found in claim(database, 1)] == [due.uid]
+    assert claim(database, 1) == []
+
+
+def test_a_worker_takes_from_its_own_queues_only(database: Engine) -> None:
+    enqueue(database, "a", queue="large")
+    assert claim(database, 1) == []
+    with write(database, tenant=EVERY_TENANT) as connection:
+        assert len(Queue("w", ("default", "large")).claim(connection, 1)) == 1
+
+
+def test_workers_that_claim_at_once_never_share_a_job(database: Engine) -> None:
+    allow(database, "a", 1000)
+    enqueue(database, "a", 60)
+    taken: list[str] = []
+
+    def work(name: str) -> None:
+        while found := claim(database, 4, worker=name):
+            taken.extend(one.uid for one in found)
+            complete(database, *found)
+
+    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(taken) == len(set(taken)) == 60
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced(database: Engine) -> None:
+    enqueue(database, "default")
+    (paused,) = claim(database, 1, worker="paused")
+    assert reap(database) == []
+    expire(database)
+    assert reap(database) == [paused.uid]
+    with pytest.raises(lease.LeaseLostError), write(database, tenant="default") as connection:
+        lease.hold(connection, paused)
+    (taken,) = claim(database, 1, worker="other")
+    assert taken.token > paused.token
+    complete(database, paused)
+    with write(database, tenant="default") as connection:
+        lease.renew(connection, [paused])
+        assert lease.look(connection, [paused, taken]).lost == {paused}
+        lease.hold(connection, taken)
+    assert state_of(database, taken.uid).worker == "other"
+    with read(database, tenant="default") as connection:
+        lines = jobs.logs(connection, state_of(database, taken.uid))
+    assert [line.message for line in lines] == ["worker paused was not heard of any more; another goes on"]
+
+
+def test_a_lease_that_is_renewed_is_kept(database: Engine) -> None:
+    enqueue(database, "default")
+    (held,) = claim(database, 1)
+    expire(database)
+    with write(database, tenant=EVERY_TENANT) as connection:
+        lease.renew(connection, [held])
+    assert reap(database) == []
+
+
+def test_a_job_that_kills_every_worker_fails_and_says_so(database: Engine) -> None:
+    (job,) = enqueue(database, "default")
+    for _ in range(lease.MAX_ATTEMPTS):
+        assert len(claim(database, 1)) == 1
+        expire(database)
+        assert reap(database) == [job.uid]
+    assert claim(database, 1) == []
+    dead = state_of(database, job.uid)
+    assert dead.state is JobState.FAILED
+    assert dead.error is not None
+    assert dead.error["code"] == "worker_died"
+    assert "given up" in dead.error["message"]
+
+
+def test_a_job_that_is_given_back_is_not_counted(database: Engine) -> None:
+    enqueue(database, "default")
+    (held,) = claim(database, 1)
+    with write(database, tenant=EVERY_TENANT) as connection:
+        lease.release(connection, [held])
+    (again,) = claim(database, 1)
+    assert (again.uid, again.attempts) == (held.uid, 1)
+
+
+def test_a_cancelled_job_stops_at_its_next_write(database: Engine) -> None:
+    enqueue(database, "default")
+    (held,) = claim(database, 1)
+    with write(database, tenant="default") as connection:
+        jobs.cancel(connection, held.uid, identity=identity(), now=NOW, audit=AUDIT)
+    with write(database, tenant="default") as connection:
+        assert lease.look(connection, [held]).cancelled == {held}
+        with pytest.raises(lease.CancelledError):
+            lease.hold(connection, held)
+
+
+def test_a_cancelled_job_of_a_dead_worker_is_cancelled(database: Engine) -> None:
+    enqueue(database, "default")
+    (held,) = claim(database, 1)
+    with write(database, tenant="default") as connection:
+        jobs.cancel(connection, held.uid, identity=identity(), now=NOW, audit=AUDIT)
+    expire(database)
+    assert reap(database) == [held.uid]
+    assert state_of(database, held.uid).state is JobState.CANCELLED
+
+
+def test_an_idle_worker_sees_whether_something_is_due(database: Engine) -> None:
+    queue = Queue("w", DEFAULT)
+    with read(database, tenant=EVERY_TENANT) as connection:
+        assert not queue.has_due(connection)
+    enqueue(database, "a")
+    with read(database, tenant=EVERY_TENANT) as connection:
+        assert queue.has_due(connection)
