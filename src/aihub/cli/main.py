@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("aihub.cli.run:run", "Train, validate, register and deploy a model from a spec and a data file."),
     "predict": ("aihub.cli.predict:predict", "Ask a deployed model, a version or a model file."),
     "validate": ("aihub.cli.validate:validate", "Validate a model file on a table and write its reports."),
+    "report": ("aihub.cli.report:report", "Show the verdict of reports, also in GitHub."),
     "profile": ("aihub.cli.profile:profile", "Summarise a table into a small, mergeable profile."),
     "drift": ("aihub.cli.drift:drift", "Compare two tables or profiles, column by column."),
     "models": ("aihub.cli.models:models", "List the models and their versions."),

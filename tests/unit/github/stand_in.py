@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from threading import Thread
 from typing import Any
 
 import jwt
@@ -66,3 +68,67 @@ class Issuer:
         if found is None:
             raise UnauthorizedError("unknown key")
         return found
+
+
+REVIEWERS = [
+    {"state": "approved", "user": {"login": "bob", "id": 12}, "environments": [{"name": "production"}]}
+]
+
+
+class GitHubApi:
+    """A stand-in for GitHub's API over real HTTP: keeps comments, and every request for a test to look at."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
+        self.answers: list[tuple[int, dict[str, str], Any]] = []
+        """Answers to give before anything else: status, headers, body."""
+        outer = self
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                size = int(self.headers.get("content-length") or 0)
+                body = json.loads(self.rfile.read(size)) if size else None
+                outer.requests.append((self.command, self.path, body))
+                status, headers, answer = (
+                    outer.answers.pop(0) if outer.answers else outer.answer(self.command, self.path, body)
+                )
+                content = b"" if answer is None else json.dumps(answer).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_POST = do_PATCH = do_GET  # noqa: N815 - the names that the server calls
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, str], Any]:
+        where, _, query = path.partition("?")
+        last = where.rpartition("/")[2]
+        if (method, last) == ("POST", "comments"):
+            self.comments.append({"id": len(self.comments) + 1, "user": {"type": "Bot"}, **body})
+        if method == "PATCH":
+            self.comments[int(last) - 1].update(body)
+        if (method, last) == ("GET", "comments"):
+            page = int(query.rpartition("page=")[2])
+            return 200, {}, self.comments[100 * (page - 1) : 100 * page]
+        fixed = {
+            "access_tokens": (201, {}, {"token": "ghs_installation"}),
+            "approvals": (200, {}, REVIEWERS),
+            "deployment_protection_rule": (204, {}, None),
+        }
+        return fixed.get(last, (201, {}, {"id": 1}))
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
