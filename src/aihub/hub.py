@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aihub.settings import DEFAULT_TENANT
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from aihub.monitoring.observations import Observations
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.registry import Registry
     from aihub.registry.signing import Signing
@@ -29,6 +31,7 @@ class Hub:
     audit: AuditLog
     artifacts: ArtifactStore
     signing: Signing
+    monitoring_engine: Engine
 
     @property
     def registry(self) -> Registry:
@@ -40,6 +43,17 @@ class Hub:
         from aihub.registry.registry import Registry
 
         return Registry(self.engine, self.artifacts, self.audit, tenant, source, self.signing)
+
+    @cached_property
+    def observations(self) -> Observations:
+        """Predictions and actuals; the tables are made when they are first asked for."""
+        from aihub.monitoring.observations import Observations
+        from aihub.monitoring.versions import RegistryContexts
+        from aihub.store import schema
+
+        if self.monitoring_engine is not self.engine:
+            schema.upgrade(self.monitoring_engine)
+        return Observations(self.monitoring_engine, RegistryContexts(self.engine, self.artifacts))
 
 
 @contextmanager
@@ -62,6 +76,9 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
 
     settings = settings or from_environment()
     engine = engines.create(settings.store_url, journal=settings.sqlite_journal)
+    beside = engine
+    if settings.monitoring_url != settings.store_url:
+        beside = engines.create(settings.monitoring_url, journal=settings.sqlite_journal)
     try:
         schema.upgrade(engine)
         yield Hub(
@@ -72,6 +89,8 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
             load_signing(
                 settings.signing_key_file, settings.trusted_keys_file, frozenset(settings.require_signature)
             ),
+            beside,
         )
     finally:
         engine.dispose()
+        beside.dispose()

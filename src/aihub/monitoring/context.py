@@ -1,0 +1,92 @@
+"""What monitoring has to know of a version: what it was trained on, what validation promised, how to watch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aihub.monitoring.grid import FeatureGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aihub.validation.drift import SeriesReference
+
+ALL = ""
+"""Name of the group of series that are in no group of the policy."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VersionContext:
+    """One version, as far as its predictions are watched.
+
+    Attributes
+    ----------
+    classes
+        An anomaly model: predictions and actuals are 0 and 1.
+    level
+        Nominal coverage of its intervals.
+    target, series_column, timestamp_column
+        Names of the predicted column, of the series ids and of the time stamps in the training table; an upload of
+        actuals may use them.
+    grid
+        Bins of its features; empty where nothing is known of the training rows.
+    references
+        Usual course of each numeric feature over the year and the week.
+    importance
+        Share of the model's gain per feature.
+    promised
+        Metrics of the gate's holdout.
+    groups
+        Patterns of series ids per group, the first that fits counts.
+    watch
+        Watch rules of the specification (``policy.watch``), as they are written there.
+    """
+
+    classes: bool = False
+    level: float = 0.9
+    target: str = "actual"
+    series_column: str = "series"
+    timestamp_column: str = "timestamp"
+    grid: FeatureGrid = field(default_factory=FeatureGrid)
+    references: Mapping[str, SeriesReference] = field(default_factory=dict)
+    importance: Mapping[str, float] = field(default_factory=dict)
+    promised: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    watch: Mapping[str, Any] = field(default_factory=dict)
+
+    def group_of(self, series: str) -> str:
+        """Name the group of a series."""
+        for name, patterns in self.groups.items():
+            if any(fnmatchcase(series, pattern) for pattern in patterns):
+                return name
+        return ALL
+
+
+class Contexts(Protocol):
+    """Where the contexts come from: the registry, or a test."""
+
+    def of(self, tenant: str, model: str, version: int) -> VersionContext:
+        """Return what is known of a version; one that does not exist any more has a context of defaults."""
+        ...
+
+    def latest(self, tenant: str, model: str) -> VersionContext:
+        """Return what is known of the version that serves, or of the newest."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedContexts:
+    """One context for everything: replays and tests."""
+
+    context: VersionContext = field(default_factory=VersionContext)
+    by_version: Mapping[int, VersionContext] = field(default_factory=dict)
+
+    def of(self, tenant: str, model: str, version: int) -> VersionContext:  # noqa: ARG002 - as the protocol says
+        """Return the context of a version."""
+        return self.by_version.get(version, self.context)
+
+    def latest(self, tenant: str, model: str) -> VersionContext:  # noqa: ARG002 - as above
+        """Return the context."""
+        return self.context

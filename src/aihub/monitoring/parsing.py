@@ -1,0 +1,286 @@
+"""Actuals as callers send them: JSON, NDJSON, CSV and Parquet into columns, each row that cannot be used with its reason."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from aihub.errors import DataError, InputError
+from aihub.monitoring.predictions import parse_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aihub.monitoring.context import VersionContext
+    from aihub.types import FloatArray
+
+MAX_REJECTED = 1000
+"""Rejected rows that are listed; all are counted."""
+ID_COLUMN = "prediction_id"
+_SERIES = ("series", "series_id")
+_STAMPS = ("timestamp", "target_timestamp")
+_VALUES = ("actual", "value")
+_NO_TIME = np.int64(-(1 << 63))
+_FIRST_US, _LAST_US = -2_208_988_800_000_000, 4_102_444_800_000_000  # 1900 to 2100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A row that was not taken: its 1-based number among the rows sent, and why."""
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ActualTable:
+    """Actuals by column, shape (n,); a row has a prediction id, or a time (and a series, where there are several).
+
+    Attributes
+    ----------
+    row
+        Number of each row among those sent, from 1.
+    ids
+        Prediction id, -1 where the row has none.
+    target_us
+        Time in microseconds since 1970 in UTC, the least int64 where the row has none.
+    """
+
+    row: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    target_us: NDArray[np.int64]
+    series: Sequence[str] | None
+    value: FloatArray
+    rejected: list[Rejected] = field(default_factory=list)
+    rejected_rows: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        value: FloatArray,
+        *,
+        target: NDArray[np.datetime64] | None = None,
+        series: Sequence[str] | None = None,
+        ids: NDArray[np.int64] | None = None,
+    ) -> ActualTable:
+        """Make a table of arrays that are known to be sound; NaN in `value` is not."""
+        n = len(value)
+        stamps = np.full(n, _NO_TIME) if target is None else target.astype("datetime64[us]").astype(np.int64)
+        numbers = np.full(n, -1, np.int64) if ids is None else ids
+        return cls(row=np.arange(1, n + 1), ids=numbers, target_us=stamps, series=series, value=value)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def has_time(self) -> NDArray[np.bool_]:
+        """Whether each row has a time."""
+        found: NDArray[np.bool_] = self.target_us != _NO_TIME
+        return found
+
+
+def parse(body: bytes, content_type: str, context: VersionContext) -> ActualTable:
+    """Read an upload.
+
+    Raises
+    ------
+    InputError
+        The type is none of JSON, NDJSON, CSV and Parquet.
+    DataError
+        The upload cannot be read at all, or lacks a column. Single bad rows raise nothing, they are in `rejected`.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        match kind:
+            case "application/json" | "":
+                frame = _from_json(body)
+            case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
+                frame = _from_records([_line(line) for line in body.splitlines() if line.strip()])
+            case "text/csv":
+                frame = pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)
+            case "application/vnd.apache.parquet" | "application/parquet" | "application/x-parquet":
+                frame = pl.read_parquet(io.BytesIO(body))
+            case _:
+                raise InputError(
+                    f"actuals of type {kind[:60]!r} are not understood; send application/json, application/x-ndjson, "
+                    "text/csv or application/vnd.apache.parquet"
+                )
+    except (pl.exceptions.PolarsError, ValueError, OSError) as error:
+        message = f"the actuals cannot be read: {str(error)[:200]}; send rows with timestamp (and series) or {ID_COLUMN}, and actual"
+        raise DataError(message) from error
+    return tabled(frame, context)
+
+
+def tabled(frame: pl.DataFrame, context: VersionContext) -> ActualTable:
+    """Check the columns of a frame, row by row.
+
+    Raises
+    ------
+    DataError
+        There is no column of values, or neither one of times nor one of prediction ids.
+    """
+    value_name = _found(frame, (*_VALUES, context.target))
+    stamp_name = _found(frame, (*_STAMPS, context.timestamp_column))
+    series_name = _found(frame, (*_SERIES, context.series_column))
+    if value_name is None or (stamp_name is None and ID_COLUMN not in frame.columns):
+        message = f"actuals need a column 'actual' (or {context.target!r}), and {ID_COLUMN!r} or 'timestamp' (with 'series')"
+        raise DataError(message)
+    n = frame.height
+    value, bad_value = _numbers(frame.get_column(value_name))
+    stamps, bad_stamp = _no_times(n) if stamp_name is None else _times(frame.get_column(stamp_name))
+    ids, bad_id = _no_ids(n) if ID_COLUMN not in frame.columns else _ids(frame.get_column(ID_COLUMN))
+    series = None if series_name is None else frame.get_column(series_name).cast(pl.String)
+    reasons: dict[int, str] = {}
+    no_key = (ids < 0) & (stamps == _NO_TIME)
+    for at in np.flatnonzero(bad_value | bad_stamp | bad_id | no_key).tolist():
+        if bad_value[at]:
+            reasons[at] = f"{value_name} is no finite number"
+        elif bad_stamp[at]:
+            reasons[at] = f"{stamp_name} is no time between 1900 and 2100; write 2026-01-31T14:00:00Z"
+        elif bad_id[at]:
+            reasons[at] = f"{ID_COLUMN} is no id that a prediction was answered with"
+        else:
+            reasons[at] = f"neither a time nor a {ID_COLUMN}"
+    if series is not None and series.null_count():
+        for at in np.flatnonzero(series.is_null().to_numpy() & (ids < 0)).tolist():
+            reasons.setdefault(at, f"{series_name} is missing")
+    return _kept(value, stamps, ids, series, reasons)
+
+
+def _kept(
+    value: FloatArray,
+    stamps: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    series: pl.Series | None,
+    reasons: dict[int, str],
+) -> ActualTable:
+    keep = np.ones(len(value), bool)
+    keep[list(reasons)] = False
+    if series is not None:
+        series = series.fill_null("")
+        series = series if keep.all() else series.filter(pl.Series(keep))
+    listed = [Rejected(row=at + 1, reason=reasons[at]) for at in sorted(reasons)[:MAX_REJECTED]]
+    return ActualTable(
+        row=np.flatnonzero(keep) + 1,
+        ids=ids[keep],
+        target_us=stamps[keep],
+        series=None if series is None else series.to_list(),
+        value=value[keep],
+        rejected=listed,
+        rejected_rows=len(reasons),
+    )
+
+
+def _found(frame: pl.DataFrame, names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in frame.columns), None)
+
+
+def _numbers(column: pl.Series) -> tuple[FloatArray, NDArray[np.bool_]]:
+    if column.dtype == pl.Boolean:
+        column = column.cast(pl.Int8)
+    found = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64, copy=True)
+    return found, ~np.isfinite(found)
+
+
+def _no_times(n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    return np.full(n, _NO_TIME), np.zeros(n, bool)
+
+
+def _no_ids(n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    return np.full(n, -1, np.int64), np.zeros(n, bool)
+
+
+def _times(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Microseconds since 1970; times without a zone are UTC. Missing is no fault here, what cannot be read is."""
+    missing = column.is_null().to_numpy()
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if isinstance(column.dtype, pl.Datetime):
+        found = column.dt.convert_time_zone("UTC") if column.dtype.time_zone else column
+        micros = found.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy()
+    elif column.dtype == pl.String:
+        micros = _read_times(column)
+    else:
+        micros = np.full(len(column), _NO_TIME)
+    bad = (micros < _FIRST_US) | (micros > _LAST_US)
+    micros = np.where(bad, _NO_TIME, micros)
+    return micros, bad & ~missing
+
+
+def _read_times(column: pl.Series) -> NDArray[np.int64]:
+    text = column.str.strip_chars().str.replace(" ", "T", literal=True)
+    text = text.str.strip_suffix("Z").str.strip_suffix("+00:00")
+    found = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    micros = found.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy().copy()
+    for at in np.flatnonzero((micros == _NO_TIME) & column.is_not_null().to_numpy()).tolist():
+        try:
+            stamp = datetime.fromisoformat(column[at].strip())
+        except ValueError:
+            continue
+        stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
+        micros[at] = round(stamp.timestamp() * 1e6)
+    return micros
+
+
+def _ids(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    found = np.full(len(column), -1, np.int64)
+    bad = np.zeros(len(column), bool)
+    for at, text in enumerate(column.to_list()):
+        if text is None or text == "":
+            continue
+        try:
+            found[at] = parse_id(str(text))
+        except InputError:
+            bad[at] = True
+    return found, bad
+
+
+def _from_json(body: bytes) -> pl.DataFrame:
+    document: Any = json.loads(body)
+    if isinstance(document, dict):
+        rows = document.get("actuals", document.get("rows"))
+        if isinstance(rows, list):
+            return _from_records(rows)
+        if document and all(isinstance(column, list) for column in document.values()):
+            lengths = {len(column) for column in document.values()}
+            if len(lengths) == 1:
+                return pl.DataFrame({name: _column(values) for name, values in document.items()})
+        if isinstance(rows, dict) or any(name in document for name in (*_VALUES, ID_COLUMN)):
+            return _from_records([document])
+    if isinstance(document, list):
+        return _from_records(document)
+    raise ValueError("neither a list of rows nor an object of columns")
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None  # a row that is rejected, and not the end of the upload
+
+
+def _from_records(rows: Sequence[Any]) -> pl.DataFrame:
+    records = [row if isinstance(row, dict) else {} for row in rows]
+    names = dict.fromkeys(name for row in records for name in row)
+    return pl.DataFrame({name: _column([row.get(name) for row in records]) for name in names})
+
+
+def _column(values: Sequence[Any]) -> pl.Series:
+    """Numbers as numbers, everything else as text; what is neither is missing."""
+    if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
+        return pl.Series(values=[None if v is None else float(v) for v in values], dtype=pl.Float64)
+    return pl.Series(
+        values=[
+            v if isinstance(v, str) else None if v is None or isinstance(v, dict | list) else str(v)
+            for v in values
+        ],
+        dtype=pl.String,
+    )

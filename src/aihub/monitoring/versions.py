@@ -1,0 +1,103 @@
+"""Contexts of versions from the registry's rows and artefacts, read once a version and kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aihub.errors import AIHubError
+from aihub.monitoring.context import VersionContext
+from aihub.monitoring.grid import FeatureGrid
+from aihub.registry.stored import GateKnowledge
+from aihub.store import deployments as deployment_rows
+from aihub.store import models as model_rows
+from aihub.store.engine import read
+from aihub.store.tables import versions
+from aihub.types import ModelType
+from aihub.validation.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import Engine
+
+    from aihub.registry.artifacts import ArtifactStore
+
+_KEPT = 256
+"""Versions whose context is kept: an artefact's profile and references are some hundred kilobytes."""
+_LATEST_S = 5.0
+
+
+@dataclass(frozen=True)
+class RegistryContexts:
+    """What is known of versions, from the registry; a version never changes, so neither does its context."""
+
+    engine: Engine
+    artifacts: ArtifactStore
+    _known: dict[tuple[str, str, int], VersionContext] = field(default_factory=dict)
+    _latest: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
+
+    def of(self, tenant: str, model: str, version: int) -> VersionContext:
+        """Return what is known of a version; one that does not exist any more has a context of defaults."""
+        key = (tenant, model, version)
+        if key not in self._known:
+            if len(self._known) >= _KEPT:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = self._read(tenant, model, version)
+        return self._known[key]
+
+    def latest(self, tenant: str, model: str) -> VersionContext:
+        """Return what is known of the version that serves in production, or of the newest."""
+        now = time.monotonic()
+        seen, number = self._latest.get((tenant, model), (-_LATEST_S, 0))
+        if now - seen >= _LATEST_S:
+            with read(self.engine, tenant=tenant) as connection:
+                serving = deployment_rows.select_deployments(
+                    connection, tenant=tenant, model=model, environment="production", champion=True
+                )
+                rows = serving or model_rows.select_versions(connection, tenant=tenant, model=model)[-1:]
+            number = int(rows[0]["number"]) if rows else 0
+            self._latest[tenant, model] = (now, number)
+        return self.of(tenant, model, number)
+
+    def _read(self, tenant: str, model: str, version: int) -> VersionContext:
+        with read(self.engine, tenant=tenant) as connection:
+            rows = model_rows.select_versions(
+                connection, tenant=tenant, model=model, where=(versions.c.number == version,)
+            )
+        if not rows:
+            return VersionContext()
+        row = rows[0]
+        try:
+            knowledge = GateKnowledge.from_files(self.artifacts.get(row["digest"]).files)
+            data = knowledge.training_profile
+            profile = None if data is None else Profile.from_bytes(data)
+        except AIHubError:
+            # A lost or damaged artefact stops a deployment, not the counting of what was predicted.
+            knowledge, profile = GateKnowledge(), None
+        return context_of(row["lineage"]["config"], row["metrics"], row["spec"] or {}, knowledge, profile)
+
+
+def context_of(
+    config: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    spec: Mapping[str, Any],
+    knowledge: GateKnowledge,
+    profile: Profile | None,
+) -> VersionContext:
+    """Put together what is known of a version."""
+    watch = dict((spec.get("policy") or {}).get("watch") or {})
+    return VersionContext(
+        classes=config.get("model_type") == ModelType.ANOMALY,
+        level=float(config.get("interval_level") or 0.9),
+        target=str(config.get("target") or "actual"),
+        series_column=str(config.get("series_id") or "series"),
+        timestamp_column=str(config.get("timestamp") or "timestamp"),
+        grid=FeatureGrid.of(profile),
+        references=knowledge.drift_references,
+        importance=knowledge.feature_importance,
+        promised=dict(metrics),
+        groups=dict(watch.pop("groups", None) or {}),
+        watch=watch,
+    )

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from aihub.monitoring.context import FixedContexts, VersionContext
+from aihub.monitoring.grid import FeatureGrid
+from aihub.monitoring.observations import Observations
+from aihub.store import schema
+from aihub.store.engine import create
+from aihub.validation.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def context() -> VersionContext:
+    rng = np.random.default_rng(7)
+    table = {"temperature": rng.normal(15, 6, 5000), "site": rng.choice(["a", "b"], 5000)}
+    profile = Profile.of({**table, "site": table["site"].tolist()})
+    return VersionContext(grid=FeatureGrid.of(profile), groups={"north": ["n-*"]})
+
+
+@pytest.fixture
+def observations(tmp_path: Path, context: VersionContext) -> Iterator[Observations]:
+    engine = create(f"sqlite:///{tmp_path / 'monitoring.db'}")
+    schema.upgrade(engine)
+    yield Observations(engine, FixedContexts(context))
+    engine.dispose()
