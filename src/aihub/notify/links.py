@@ -11,10 +11,11 @@ import hmac
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from aihub.errors import ForbiddenError
 
+Word: TypeAlias = Literal["view", "approve", "reject"]
 _PURPOSE = b"aihub.approval-link.1\n"
 MAX_TOKEN = 2048
 
@@ -25,6 +26,8 @@ class DecisionLink:
 
     Attributes
     ----------
+    decision
+        ``view`` only shows, and lets whoever has a key decide.
     digest
         Artefact that was shown; the decision counts for no other.
     principal
@@ -33,10 +36,15 @@ class DecisionLink:
 
     tenant: str
     approval: str
-    decision: Literal["approve", "reject"]
+    decision: Word
     digest: str
     expires_at: int
     principal: str = ""
+
+
+def link_key(secret: bytes) -> bytes:
+    """Return the key of links, derived from a secret of the hub that has another purpose."""
+    return hmac.new(secret, b"aihub.links.1", hashlib.sha256).digest()
 
 
 def sign(link: DecisionLink, key: bytes) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
 MAX_TITLE = 150
 MAX_TEXT = 2000
@@ -65,6 +65,30 @@ class Notice:
     facts: Sequence[tuple[str, str]] = ()
     links: Sequence[Link] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; `from_dict` reads it back."""
+        return {
+            **vars(self),
+            "severity": self.severity.value,
+            "at": self.at.isoformat(),
+            "facts": [list(fact) for fact in self.facts],
+            "links": [vars(link) for link in self.links],
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Notice:
+        """Read what `to_dict` wrote."""
+        return cls(
+            **{
+                **document,
+                "severity": Severity(document["severity"]),
+                "at": datetime.fromisoformat(document["at"]),
+                "facts": [(label, value) for label, value in document["facts"]],
+                "links": [Link(**link) for link in document["links"]],
+            }
+        )
 
     def shortened(self) -> Notice:
         """Cut what no channel would show: titles, texts and lists have limits everywhere."""
