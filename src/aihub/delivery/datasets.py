@@ -1,0 +1,371 @@
+"""The data of jobs: tables that were uploaded, files under allowed folders, addresses on allowed hosts.
+
+A table is kept under the digest of its bytes; who may use it says a row of the tenant. Whatever a job names ends as one
+file of this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from aihub import outgoing
+from aihub.errors import ConfigError, DataError, ForbiddenError, InputError, NotFoundError, UnavailableError
+from aihub.store.engine import read
+from aihub.store.job_tables import datasets
+from aihub.store.models import insert_unless_there
+from aihub.training.data.arriving import ArrivingTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection, Engine
+
+    from aihub.settings import Settings
+    from aihub.store.audit import AuditLog
+
+FORMATS = ("csv", "csv.gz", "parquet")
+CHUNK_BYTES = 1 << 20
+MAX_NAME = 200
+FETCH_TIMEOUT_S = 30.0
+_OK = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """An uploaded table; `digest` is its id."""
+
+    digest: str
+    name: str
+    format: str
+    size_bytes: int
+    rows: int
+    columns: tuple[str, ...]
+    created_by: str
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Dataset:
+        """Read a row of the table."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__} | {"columns": tuple(row["columns"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A table that lies in its place."""
+
+    path: Path
+    digest: str
+    size_bytes: int
+    format: str
+    rows: int
+    columns: tuple[str, ...]
+
+
+class Intake:
+    """Takes a table in piece by piece and puts it in its place when it is whole.
+
+    Use it in a `with` block: whatever ends it before `finish` leaves nothing.
+
+    Raises
+    ------
+    DataError
+        The table is larger than `max_dataset_mb`, or cannot be used; the message says where.
+    UnavailableError
+        The disk is full or the folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings, label: str) -> None:
+        self._root = folder(settings)
+        self._limit = settings.max_dataset_mb << 20
+        self._label = label
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._table = ArrivingTable(label)
+        self._path = self._root / f".{secrets.token_hex(12)}.tmp"
+
+    def __enter__(self) -> Self:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")
+        except OSError as error:
+            raise _cannot_write(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        """Check and keep the next bytes."""
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise DataError(
+                f"has more than the {self._limit >> 20} MiB that are taken. Send Parquet, or split it.",
+                file=self._label,
+            )
+        self._table.feed(piece)
+        self._digest.update(piece)
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise _cannot_write(error) from error
+
+    def finish(self) -> Stored:
+        """Put the table in its place. A crash at any moment leaves it there whole, or not at all."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            found = self._table.finish(self._path)
+            digest = self._digest.hexdigest()
+            target = place(self._root, digest)
+            target.parent.mkdir(exist_ok=True)
+            self._path.replace(target)
+        except OSError as error:
+            raise _cannot_write(error) from error
+        return Stored(
+            path=target,
+            digest=digest,
+            size_bytes=self._size,
+            format=found.format,
+            rows=found.rows,
+            columns=found.columns,
+        )
+
+
+def _cannot_write(error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"the data set could not be written: {error.strerror}; free space on the hub's disk, then repeat"
+    )
+
+
+def folder(settings: Settings) -> Path:
+    """Return where the tables lie."""
+    return settings.home / "datasets"
+
+
+def place(root: Path, digest: str) -> Path:
+    """Return where the table of this digest lies, or would lie."""
+    return root / digest[:2] / digest
+
+
+def record(
+    connection: Connection,
+    stored: Stored,
+    *,
+    tenant: str,
+    name: str,
+    actor: str,
+    now: datetime,
+    audit: AuditLog,
+    source: str = "",
+) -> Dataset:
+    """Give the tenant a stored table; writes row and audit event. The same content again is the same data set."""
+    row = {
+        "tenant_id": tenant,
+        "digest": stored.digest,
+        "name": name[:MAX_NAME],
+        "format": stored.format,
+        "size_bytes": stored.size_bytes,
+        "rows": stored.rows,
+        "columns": list(stored.columns),
+        "created_by": actor,
+        "created_at": now,
+    }
+    if find(connection, stored.digest, tenant=tenant) is None:
+        insert_unless_there(connection, datasets, row)
+        audit.append(
+            connection,
+            tenant=tenant,
+            actor=actor,
+            action="dataset.uploaded",
+            subject=f"dataset:{stored.digest}",
+            now=now,
+            after={"name": row["name"], "rows": stored.rows, "size_bytes": stored.size_bytes},
+            source=source,
+        )
+    return get(connection, stored.digest, tenant=tenant)
+
+
+def find(connection: Connection, digest: str, *, tenant: str) -> Dataset | None:
+    """Return a data set of the tenant, None where it has none with this digest."""
+    query = sa.select(datasets).where(datasets.c.tenant_id == tenant, datasets.c.digest == digest)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else Dataset.from_row(row)
+
+
+def get(connection: Connection, digest: str, *, tenant: str) -> Dataset:
+    """Return a data set of the tenant.
+
+    Raises
+    ------
+    NotFoundError
+        It has none with this digest.
+    """
+    found = find(connection, digest, tenant=tenant)
+    if found is None:
+        raise NotFoundError("dataset", digest[:64])
+    return found
+
+
+def list_page(
+    connection: Connection, *, tenant: str, before: int | None = None, limit: int = 100
+) -> list[tuple[int, Dataset]]:
+    """Data sets of the tenant, newest first, each with the position that a next page begins before."""
+    query = sa.select(datasets).where(datasets.c.tenant_id == tenant).order_by(datasets.c.id.desc())
+    if before is not None:
+        query = query.where(datasets.c.id < before)
+    rows = connection.execute(query.limit(limit)).mappings()
+    return [(row["id"], Dataset.from_row(row)) for row in rows]
+
+
+def check(settings: Settings, connection: Connection, data: Mapping[str, Any], *, tenant: str) -> None:
+    """Refuse what `resolve` would refuse without fetching anything: a job that cannot run is not taken.
+
+    Raises
+    ------
+    InputError, NotFoundError, ForbiddenError, DataError
+        As `resolve`.
+    """
+    kind, value = _named(data)
+    if kind == "dataset_id":
+        get(connection, value, tenant=tenant)
+    elif kind == "path":
+        _allowed_path(settings, value, tenant)
+    else:
+        _allowed_url(settings, value)
+
+
+def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tenant: str) -> Path:
+    """Return the file of a job's data; an address is fetched, with the checks of an upload.
+
+    Parameters
+    ----------
+    data
+        One of ``dataset_id``, ``path`` and ``url``.
+
+    Raises
+    ------
+    InputError
+        None of them, or several, or one of another form.
+    NotFoundError
+        No such data set.
+    ForbiddenError
+        The path or the address is not among those that are allowed.
+    DataError
+        What is there cannot be used.
+    UnavailableError
+        The address does not answer.
+    """
+    kind, value = _named(data)
+    if kind == "path":
+        return _allowed_path(settings, value, tenant)
+    if kind == "url":
+        return _fetched(settings, value)
+    with read(engine, tenant=tenant) as connection:
+        found = get(connection, value, tenant=tenant)
+    path = place(folder(settings), found.digest)
+    if not path.is_file():
+        raise DataError(
+            "the file is not on this machine. Let all processes of the hub share AIHUB_HOME, or upload it again.",
+            file=found.name,
+        )
+    return path
+
+
+def _named(data: Mapping[str, Any]) -> tuple[str, str]:
+    given = {name: data[name] for name in ("dataset_id", "path", "url") if data.get(name) is not None}
+    if len(given) != 1:
+        raise ConfigError("data names one of dataset_id, path and url; name exactly one", field="data")
+    ((name, value),) = given.items()
+    if not isinstance(value, str) or not 0 < len(value) <= 4096 or "\0" in value:  # noqa: PLR2004 - longest path
+        raise ConfigError(f"data.{name} is not a text of a usable length; correct it", field=f"data.{name}")
+    return name, value
+
+
+def _allowed_path(settings: Settings, path: str, tenant: str) -> Path:
+    refusal = ForbiddenError(
+        "data.path is not a file under one of the folders of AIHUB_DATA_ROOTS; upload the file, or ask who runs the hub"
+    )
+    roots = [Path(root.replace("{tenant}", tenant)) for root in settings.data_roots]
+    try:
+        found = Path(path).resolve(strict=True)
+        # After all links: one that leads out of the folder is out of it.
+        is_inside = any(found.is_relative_to(root.resolve(strict=True)) for root in roots if root.is_dir())
+    except (OSError, RuntimeError, ValueError):
+        raise refusal from None
+    if not is_inside or not found.is_file():
+        raise refusal
+    return found
+
+
+def _allowed_url(settings: Settings, url: str) -> tuple[str, str]:
+    try:
+        parsed = urlsplit(url)
+        host = (parsed.hostname or "").lower()
+    except ValueError:
+        raise InputError("data.url is not an address; write https://HOST/PATH or s3://BUCKET/KEY") from None
+    if parsed.username or parsed.password:
+        raise InputError("data.url must have no user and no password in it; remove them")
+    if parsed.scheme == "s3":
+        # Arrow would take the address of another server from there.
+        if parsed.query or parsed.fragment:
+            raise InputError("data.url of a bucket ends with the key; remove what follows '?' or '#'")
+        if host not in settings.data_buckets:
+            raise ForbiddenError(
+                "the bucket of data.url is not one of AIHUB_DATA_BUCKETS; ask who runs the hub"
+            )
+        return "s3", host
+    if parsed.scheme not in ("https", "http"):
+        raise InputError("data.url must begin with https:// or s3://; correct it")
+    if host not in {name.lower() for name in settings.data_hosts}:
+        raise ForbiddenError("the host of data.url is not one of AIHUB_DATA_HOSTS; ask who runs the hub")
+    return parsed.scheme, host
+
+
+def _fetched(settings: Settings, url: str) -> Path:
+    scheme, host = _allowed_url(settings, url)
+    pieces = _from_bucket(url) if scheme == "s3" else _from_host(settings, url, host)
+    # What follows a question mark may be a signature.
+    with Intake(settings, url.partition("?")[0]) as intake:
+        for piece in pieces:
+            intake.write(piece)
+        return intake.finish().path
+
+
+def _from_host(settings: Settings, url: str, host: str) -> Iterator[bytes]:
+    is_private = host in {name.lower() for name in settings.data_private_hosts}
+    headers = {"Accept-Encoding": "identity", "User-Agent": "aihub"}
+    with outgoing.opened(
+        "GET", url, headers=headers, timeout_s=FETCH_TIMEOUT_S, allow_private=is_private, hosts=[host]
+    ) as response:
+        if response.status_code != _OK:
+            raise DataError(
+                f"answered {response.status_code}. Check the address; redirects are not followed.",
+                file=url.partition("?")[0],
+            )
+        yield from response.iter_raw(CHUNK_BYTES)
+
+
+def _from_bucket(url: str) -> Iterator[bytes]:
+    from pyarrow import fs
+
+    try:
+        # Credentials and region come from the environment of the process, as everywhere with S3.
+        with fs.S3FileSystem().open_input_stream(url.removeprefix("s3://")) as stream:
+            while piece := stream.read(CHUNK_BYTES):
+                yield piece
+    except FileNotFoundError:
+        raise DataError("there is no such object. Check bucket and key.", file=url) from None
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"the bucket of {url!r} does not answer ({type(error).__name__}); check address, region and credentials"
+        ) from error
