@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aihub.api.app import create_app
 from aihub.api.border import Border
 from aihub.api.metrics import Metrics
+from aihub.auth import Authenticator
 from aihub.traces import Tracing
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def build(
     hub: Hub,
     *,
-    access: Access,
+    access: Access | None = None,
     front: Callable[[App], App] = lambda app: app,
     routers: Sequence[APIRouter] = (),
     tracing: Tracing | None = None,
@@ -31,11 +32,13 @@ def build(
 
     Parameters
     ----------
+    access
+        Knows whom a credential stands for; by default the API keys of the hub.
     front
         Puts routes that must be lean (predictions) before the API.
     """
     metrics = Metrics()
-    api = create_app(hub, access=access, metrics=metrics, routers=routers)
+    api = create_app(hub, access=access or Authenticator.of(hub), metrics=metrics, routers=routers)
     settings = hub.settings
     hosts: list[Any] = [*settings.allowed_hosts, settings.host]
     return Border(

@@ -46,6 +46,11 @@ class Once:
     key: str | None
     request_sha256: str
 
+    def of(self, digest: str) -> Once:
+        """Return the same for a body that was streamed, which only now is known by its digest."""
+        both = hashlib.sha256(f"{self.request_sha256} {digest}".encode()).hexdigest()
+        return Once(self.key, both)
+
     def __call__(
         self,
         who: Caller,

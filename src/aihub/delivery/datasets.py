@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection, Engine, RowMapping
 
     from aihub.settings import Settings
     from aihub.store.audit import AuditLog
@@ -53,9 +53,11 @@ class Dataset:
     created_at: datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Dataset:
+    def from_row(cls, row: RowMapping) -> Dataset:
         """Read a row of the table."""
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__} | {"columns": tuple(row["columns"])})
+        return cls(
+            **{name: row[name] for name in cls.__dataclass_fields__} | {"columns": tuple(row["columns"])}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +221,7 @@ def get(connection: Connection, digest: str, *, tenant: str) -> Dataset:
 def list_page(
     connection: Connection, *, tenant: str, before: int | None = None, limit: int = 100
 ) -> list[tuple[int, Dataset]]:
-    """Data sets of the tenant, newest first, each with the position that a next page begins before."""
+    """Return data sets of the tenant, newest first, each with the position that a next page begins before."""
     query = sa.select(datasets).where(datasets.c.tenant_id == tenant).order_by(datasets.c.id.desc())
     if before is not None:
         query = query.where(datasets.c.id < before)

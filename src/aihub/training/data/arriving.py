@@ -170,37 +170,38 @@ class _ArrivingText:
         return self.columns, self.rows
 
     def _take(self, lines: Sequence[bytes]) -> None:
-        opened = b""
-        most = len(self.columns) - 1
-        for line in lines:
-            if opened or b'"' in line:
-                whole = opened + line
-                # An odd number of quotes: the field goes on in the next line.
-                opened = whole + b"\n" if whole.count(b'"') % 2 else b""
-                if len(opened) > self.limits.line_bytes:
-                    raise self._too_long()
-                if opened:
-                    continue
-                count = self._width(whole) - 1
-            else:
-                whole, count = line, line.count(self.separator)
-            if not whole.strip():
+        for line, separators in self._records(lines):
+            if not line.strip():
                 continue
-            if len(whole) > self.limits.line_bytes:
+            if len(line) > self.limits.line_bytes:
                 raise self._too_long()
             if not self.columns:
-                self._read_header(whole)
-                most = len(self.columns) - 1
+                self._read_header(line)
                 continue
             self.rows += 1
-            if count > most:
+            if separators >= len(self.columns):
                 raise self._wrong(
-                    f"has {count + 1} fields, the header {most + 1}. Correct the line.", row=self.rows
+                    f"has {separators + 1} fields, the header {len(self.columns)}. Correct the line.",
+                    row=self.rows,
                 )
         if self.rows > self.limits.rows:
             raise self._wrong(f"has more than {self.limits.rows} rows. Split it.")
-        if opened:
-            self.rest = opened + self.rest
+
+    def _records(self, lines: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Join lines that a quoted field spans; yield each with the number of separators outside of quotes."""
+        opened = b""
+        for line in lines:
+            if not opened and b'"' not in line:
+                yield line, line.count(self.separator)
+                continue
+            whole = opened + line
+            # An odd number of quotes: the field goes on in the next line.
+            opened = whole + b"\n" if whole.count(b'"') % 2 else b""
+            if len(opened) > self.limits.line_bytes:
+                raise self._too_long()
+            if not opened:
+                yield whole, self._width(whole) - 1
+        self.rest = opened + self.rest
 
     def _width(self, line: bytes) -> int:
         try:

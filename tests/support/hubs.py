@@ -1,0 +1,116 @@
+"""A hub with its API for tests: real application, real database, one known identity a key."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from aihub.hub import Hub, opened
+from aihub.registry.artifacts import Manifest, pack
+from aihub.registry.lineage import collect
+from aihub.settings import from_environment
+from aihub.store import keys, tenants
+from aihub.store.engine import EVERY_TENANT, write
+from aihub.types import OPERATOR_TENANT, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+    from sqlalchemy.engine import Engine
+
+    from aihub.registry.records import Version
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """Serve an ASGI application on a free port of this machine; its address."""
+    # One event loop for all, as in production; the logs are the tests' own.
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("the server did not start")
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listening.close()
+
+
+@contextmanager
+def made_hub(engine: Engine, home: Path, **settings: Any) -> Iterator[Hub]:
+    """A hub on a database of its own."""
+    url = engine.url.render_as_string(hide_password=False)
+    found = from_environment(
+        {}, home=home, database_url=url, mlflow_tracking_uri="off", audit_key="k" * 32, **settings
+    )
+    with opened(found) as hub:
+        yield hub
+
+
+def give_key(hub: Hub, principal: str = "ann", role: Role = Role.ADMIN, *, tenant: str = "default") -> str:
+    """A key of a tenant, which is made where it is missing; `*` is the operators'."""
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        if tenant != OPERATOR_TENANT:
+            tenants.ensure(connection, tenant, actor="test", now=NOW, audit=hub.audit)
+        made = keys.issue(
+            connection, tenant=tenant, principal=principal, role=role, actor="test", now=NOW, audit=hub.audit
+        )
+    return made.token
+
+
+def register(
+    hub: Hub, name: str = "load", *, tenant: str = "default", content: bytes = b"1", **given: Any
+) -> Version:
+    """A version of an artefact that no library could load."""
+    digest = hub.artifacts.put(pack({"model.json": content}, Manifest(kind="forecast/1", name=name)))
+    config = {"model_type": "forecast", "features": ["t"], "target": "load", "algorithm": "lgbm", "seed": 0}
+    lineage = collect(
+        {**config, **given.pop("config", {})}, {"sha256": "0" * 64, "rows": 10}, requested_by="ann", now=NOW
+    )
+    if commit := given.pop("commit", None):
+        lineage = replace(lineage, git_commit=commit)
+    arguments = {"status": "candidate", "actor": "ann", "now": NOW, "report": {"passed": True}, **given}
+    return hub.registry_of(tenant).register_version(name, digest, lineage, **arguments)
+
+
+@dataclass
+class Api:
+    """Calls the API as somebody."""
+
+    hub: Hub
+    http: httpx.Client
+    token: str = ""
+    tenant: str | None = None
+
+    def headers(self, given: dict[str, str] | None = None) -> dict[str, str]:
+        """Headers of a request."""
+        own = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return {**own, **({"X-AIHub-Tenant": self.tenant} if self.tenant else {}), **(given or {})}
+
+    def __call__(self, method: str, path: str, *, headers: dict[str, str] | None = None, **given: Any) -> Any:
+        """The answer to one request."""
+        return self.http.request(method, path, headers=self.headers(headers), **given)
+
+    def get(self, path: str, **given: Any) -> Any:
+        """Answer to a GET."""
+        return self("GET", path, **given)
+
+    def post(self, path: str, json: Any = None, **given: Any) -> Any:
+        """Answer to a POST."""
+        return self("POST", path, json=json, **given) if json is not None else self("POST", path, **given)
