@@ -13,7 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from aihub.api import audit, datasets, github, models, operations, problems, versions
+from aihub.api import audit, datasets, deployments, github, models, operations, problems, versions
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
 
@@ -29,6 +29,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     models.router,
     versions.router,
+    deployments.router,
+    deployments.curled,
     audit.router,
     github.router,
     operations.router,

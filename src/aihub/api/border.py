@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from starlette.exceptions import HTTPException
 
-from aihub.api.problems import problem
+from aihub.api.problems import fault, problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, MutableMapping
@@ -96,11 +96,12 @@ class Border:
         except (
             Exception
         ):  # the border of a request: whatever it is, the caller gets an answer and we get the traceback
-            if send.status:
-                raise
             log.exception("request.failed", method=scope["method"], path=scope["path"])
-            detail = "a fault of the hub; its log has the traceback under this request_id"
-            await problem(500, "internal", detail, request_id=send.request_id)(scope, receive, send)
+            if send.status and not send.is_complete:
+                # Half an answer is out: the server has to break the connection, or the client would take it for whole.
+                raise
+            if not send.status:
+                await fault(send.request_id)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> App | None:
         """Return the answer to a request that is not let in."""
@@ -155,6 +156,7 @@ class _Answer:
         self.send = send
         self.request_id = request_id
         self.status = 0
+        self.is_complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -168,6 +170,7 @@ class _Answer:
                 "headers": [*message["headers"], *extra, (b"x-request-id", self.request_id.encode())],
             }
         await self.send(message)
+        self.is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

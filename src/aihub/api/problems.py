@@ -90,6 +90,12 @@ def problem(
     )
 
 
+def fault(request_id: str | None) -> Response:
+    """Return the answer to a fault of ours, which tells nothing of it."""
+    detail = "a fault of the hub; its log has the traceback under this request_id"
+    return problem(500, "internal", detail, request_id=request_id)
+
+
 def _encodable(text: str) -> str:
     """Text that can be sent: half a surrogate pair has no form in UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -101,6 +107,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.TimeoutError, _busy)
+    app.add_exception_handler(Exception, lambda request, _: fault(request_id_of(request)))
 
 
 def of_error(error: AIHubError, request_id: str | None = None) -> Response:
