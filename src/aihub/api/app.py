@@ -13,7 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from aihub.api import audit, datasets, deployments, github, models, operations, problems, versions
+from aihub.api import audit, datasets, deployments, github, jobs, models, operations, problems, versions
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aihub.hub import Hub
 
 ROUTERS: tuple[APIRouter, ...] = (
+    jobs.router,
     datasets.router,
     models.router,
     versions.router,
