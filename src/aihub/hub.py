@@ -84,7 +84,7 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
         yield Hub(
             settings,
             engine,
-            AuditLog(settings.read_audit_key()),
+            AuditLog(settings.read_audit_key(), settings.read_older_audit_keys()),
             ArtifactStore(settings.artifacts_dir),
             load_signing(
                 settings.signing_key_file, settings.trusted_keys_file, frozenset(settings.require_signature)

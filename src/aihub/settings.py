@@ -6,7 +6,6 @@ Nothing here has a secret as its default, and nothing is read from the environme
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from aihub import secret_files
 from aihub.errors import ConfigError, did_you_mean
 from aihub.types import Role  # noqa: TC001 - pydantic reads the annotation when it runs
 
@@ -81,6 +81,12 @@ class Settings(BaseModel):
         Key of the audit log's chain, at least 32 characters, or a file that holds it (`AIHUB_AUDIT_KEY`,
         `AIHUB_AUDIT_KEY_FILE`); without either a random one is kept in ``audit.key`` under `home`. Processes on
         several machines need the same.
+    audit_older_keys_file
+        Keys that the audit log had before, oldest first, one a line (`AIHUB_AUDIT_OLDER_KEYS_FILE`).
+    audit_signing_key, audit_signing_key_file
+        64 hexadecimal digits from which the key that signs checkpoints is made, or a file that holds them; without either
+        a random one is kept in ``audit.signing.key`` under `home` (`AIHUB_AUDIT_SIGNING_KEY`,
+        `AIHUB_AUDIT_SIGNING_KEY_FILE`).
     github_audience
         Who GitHub's tokens must be for, such as this hub's own address; empty: no workflow is known by its token
         (`AIHUB_GITHUB_AUDIENCE`).
@@ -149,6 +155,9 @@ class Settings(BaseModel):
     sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
     audit_key: SecretStr = SecretStr("")
     audit_key_file: Path | None = None
+    audit_older_keys_file: Path | None = None
+    audit_signing_key: SecretStr = SecretStr("")
+    audit_signing_key_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
@@ -224,7 +233,8 @@ class Settings(BaseModel):
         if self.audit_key.get_secret_value():
             key = self.audit_key.get_secret_value().encode()
         else:
-            key = _read_or_make(self.audit_key_file or self.home / "audit.key")
+            file = self.audit_key_file or self.home / "audit.key"
+            key = secret_files.read_or_make(file, field="audit_key_file").encode()
         if len(key) < AUDIT_KEY_BYTES:
             message = (
                 f"the audit key has less than {AUDIT_KEY_BYTES} characters; make one: openssl rand -hex 32"
@@ -232,45 +242,40 @@ class Settings(BaseModel):
             raise ConfigError(message, field="audit_key")
         return key
 
+    def read_older_audit_keys(self) -> tuple[bytes, ...]:
+        """Return the keys that the audit log had before, oldest first.
 
-def _read_or_make(file: Path) -> bytes:
-    """Return the content of a secret's file; a missing one is made with a random secret, readable by its owner only."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Written whole under another name first: a process that starts beside us must not read half a secret.
-            fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
-            if not file.exists():
-                with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-                    opened.write(secrets.token_hex(AUDIT_KEY_BYTES))
-                os.link(fresh, file)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink(missing_ok=True)
-        return file.read_bytes().strip()
-    except OSError as error:
-        message = (
-            f"the key file {file} cannot be read or made ({error.strerror}); check its folder and rights"
+        Raises
+        ------
+        ConfigError
+            The file cannot be read, or a key is too short.
+        """
+        if self.audit_older_keys_file is None:
+            return ()
+        lines = secret_files.read(self.audit_older_keys_file, field="audit_older_keys_file").splitlines()
+        keys = tuple(line.strip().encode() for line in lines if line.strip())
+        if any(len(key) < AUDIT_KEY_BYTES for key in keys):
+            message = f"a line of {self.audit_older_keys_file} is shorter than an audit key; one key a line, oldest first"
+            raise ConfigError(message, field="audit_older_keys_file")
+        return keys
+
+    def read_audit_signing_seed(self) -> str:
+        """Return what the key that signs checkpoints is made from; makes the file under `home` where none is configured.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read or made.
+        """
+        file = self.audit_signing_key_file or self.home / "audit.signing.key"
+        return self.audit_signing_key.get_secret_value() or secret_files.read_or_make(
+            file, field="audit_signing_key_file"
         )
-        raise ConfigError(message, field="audit_key_file") from None
 
 
 def _is_secret(field: str) -> bool:
     known = Settings.model_fields.get(field)
     return known is not None and (known.annotation is SecretStr or not known.repr)
-
-
-def _read_secret(name: str, file: str, environ: Mapping[str, str]) -> str:
-    plain = name.removesuffix("_FILE")
-    if environ.get(plain, "").strip():
-        raise ConfigError(f"both {plain} and {name} are set; unset one", field=name)
-    try:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        message = f"{name}: the file {file!r} cannot be read ({reason}); correct its path or rights"
-        raise ConfigError(message, field=name) from None
 
 
 def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -291,7 +296,11 @@ def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any)
         field = name.removeprefix(PREFIX).lower()
         secret = field.removesuffix("_file")
         if field not in Settings.model_fields and _is_secret(secret):
-            values[secret] = _read_secret(name, value, environ)
+            if environ.get(name.removesuffix("_FILE"), "").strip():
+                raise ConfigError(
+                    f"both {name} and the variable without _FILE are set; unset one", field=name
+                )
+            values[secret] = secret_files.read(Path(value), field=name)
             continue
         if field not in Settings.model_fields:
             known = [PREFIX + known.upper() for known in Settings.model_fields]

@@ -1,25 +1,26 @@
 """Who did what, when, why and from where: one chain of events per tenant, written in the transaction of the change.
 
 Each event's hash is an HMAC over the hash before it and the event itself, so that an edit, a deletion, an insertion or
-a change of order breaks the chain for everybody who has not the key. A tail that was cut off is only seen by comparing
-with a checkpoint kept elsewhere. Functions never commit.
+a change of order breaks the chain for everybody who has not the key. A tail that was cut off, or a chain that somebody
+with the key wrote anew, is only seen by comparing with a checkpoint kept elsewhere (`aihub.store.checkpoints`).
+Functions never commit.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from aihub.store.access_tables import audit
+from aihub.store.engine import let_writers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -29,9 +30,23 @@ MIN_KEY_BYTES = 32
 _SIGNED = ("tenant_id", "sequence", "at", "actor", "action", "subject", "before", "after", "reason", "source")
 
 
+_COLUMNS = [audit.c[name] for name in (*_SIGNED, "previous_hash", "hash")]
+_NAMES = [column.name for column in _COLUMNS]
+_CHUNK = 2000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 @dataclass(frozen=True)
 class AuditVerdict:
-    """What a verification found; `first_bad` is None where every event is as it was written."""
+    """What a verification found; `first_bad` is None where every event is as it was written.
+
+    Attributes
+    ----------
+    events
+        Events from the first on that are as they were written.
+    head
+        Hash of the last of them.
+    """
 
     events: int
     first_bad: int | None = None
@@ -46,16 +61,20 @@ class AuditVerdict:
 
 @dataclass(frozen=True)
 class AuditLog:
-    """Appends to the chains and verifies them with the key, which the database does not hold."""
+    """Appends to the chains and verifies them with the key, which the database does not hold.
 
-    key: bytes
+    Attributes
+    ----------
+    older
+        Keys that were in use before `key`, oldest first. Events may only go on to a newer key, never back.
+    """
+
+    key: bytes = field(repr=False)
+    older: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.key) < MIN_KEY_BYTES:
+        if any(len(key) < MIN_KEY_BYTES for key in (self.key, *self.older)):
             raise ValueError(f"an audit key has at least {MIN_KEY_BYTES} bytes")
-
-    def __repr__(self) -> str:
-        return "AuditLog(key=...)"
 
     def append(
         self,
@@ -73,14 +92,15 @@ class AuditLog:
     ) -> int:
         """Write one event behind the tenant's last one and return its sequence.
 
-        Events of a tenant are serialised until the transaction ends. Whoever cannot write the event cannot make the
-        change: the exception takes the transaction with it.
+        Events of a tenant are serialised until the transaction ends, and their times never go back, whatever the clocks
+        of several machines say. Whoever cannot write the event cannot make the change: the exception takes the
+        transaction with it.
         """
         if connection.dialect.name == "postgresql":
             lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 7305))")
             connection.execute(lock, {"tenant": tenant})
         last = connection.execute(
-            sa.select(audit.c.sequence, audit.c.hash)
+            sa.select(audit.c.sequence, audit.c.hash, audit.c.at)
             .where(audit.c.tenant_id == tenant)
             .order_by(audit.c.sequence.desc())
             .limit(1)
@@ -89,7 +109,7 @@ class AuditLog:
         row = {
             "tenant_id": tenant,
             "sequence": sequence,
-            "at": now,
+            "at": max(now, last.at) if last else now,
             "actor": actor,
             "action": action,
             "subject": subject,
@@ -105,41 +125,104 @@ class AuditLog:
 
     def hash_of(self, previous: str, row: Mapping[str, Any]) -> str:
         """HMAC-SHA-256 over the hash before and the canonical form of an event."""
+        return hmac.digest(self.key, previous.encode() + b"\n" + canonical(row), "sha256").hex()
+
+    def verify(
+        self, connection: Connection, *, tenant: str, marks: Mapping[int, str] | None = None
+    ) -> AuditVerdict:
+        """Walk the tenant's chain and name the first event that is not as it was written.
+
+        Parameters
+        ----------
+        marks
+            Hashes that events had when a checkpoint was made, by sequence.
+        """
+        marks = marks or {}
+        keys, done, previous = (*self.older, self.key), 0, GENESIS
+        for row in _rows(connection, tenant):
+            fault, keys = _fault(row, keys, previous, done + 1)
+            if fault:
+                # An event that stands before its place was put in; else the one whose place it is.
+                bad = min(done + 1, row["sequence"]) if row is not None else done + 1
+                return AuditVerdict(done, bad, fault, previous)
+            previous, done = row["hash"], done + 1
+            if marks.get(done, previous) != previous:
+                return AuditVerdict(done - 1, done, _REWRITTEN.format(done), previous)
+        if max(marks, default=0) > done:
+            lost = f"events {done + 1} to {max(marks)} were cut off: a checkpoint has seen them"
+            return AuditVerdict(done, done + 1, lost, previous)
+        return AuditVerdict(done, head=previous)
+
+
+_REWRITTEN = "event {} is not the one that a checkpoint has seen: the chain up to it was written anew by somebody with the key"
+
+
+def _fault(
+    row: Mapping[str, Any] | None, keys: tuple[bytes, ...], previous: str, expected: int
+) -> tuple[str, tuple[bytes, ...]]:
+    """Return what is wrong with an event, and the keys that those after it may have."""
+    if row is None:
+        return f"event {expected} cannot be read: it was changed after it was written", keys
+    sequence = row["sequence"]
+    if sequence != expected:
+        inserted = f"event {sequence} was inserted"
+        missing = f"event {expected} is missing; event {sequence} stands in its place"
+        return inserted if sequence < expected else missing, keys
+    if row["previous_hash"] != previous:
+        return f"event {expected} does not follow the one before it: an event was replaced or moved", keys
+    position = _signing_key(row, keys, previous)
+    if position is None:
+        return f"event {expected} was changed after it was written", keys
+    return "", keys[position:]
+
+
+def _signing_key(row: Mapping[str, Any], keys: tuple[bytes, ...], previous: str) -> int | None:
+    try:
         message = previous.encode() + b"\n" + canonical(row)
-        return hmac.new(self.key, message, hashlib.sha256).hexdigest()
+    except (TypeError, ValueError, AttributeError):
+        # A document or a time that this hub would not have written.
+        return None
+    for position, key in enumerate(keys):
+        if hmac.compare_digest(hmac.digest(key, message, "sha256").hex().encode(), row["hash"].encode()):
+            return position
+    return None
 
-    def verify(self, connection: Connection, *, tenant: str) -> AuditVerdict:
-        """Walk the tenant's chain and name the first event that is not as it was written."""
-        query = (
-            sa.select(audit).where(audit.c.tenant_id == tenant).order_by(audit.c.sequence, audit.c.id)
-        ).execution_options(yield_per=2000)
-        previous, expected = GENESIS, 1
-        with connection.execute(query) as rows:
-            for row in rows.mappings():
-                fault = self._fault(row, previous, expected)
-                if fault:
-                    return AuditVerdict(expected - 1, expected, fault, previous)
-                previous, expected = row["hash"], expected + 1
-        return AuditVerdict(expected - 1, head=previous)
 
-    def _fault(self, row: Any, previous: str, expected: int) -> str:
-        if row["sequence"] != expected:
-            return f"event {expected} is missing; event {row['sequence']} stands in its place"
-        if row["previous_hash"] != previous:
-            return f"event {expected} does not follow the one before it: an event was replaced or moved"
-        if not hmac.compare_digest(row["hash"], self.hash_of(previous, row)):
-            return f"event {expected} was changed after it was written"
-        return ""
+def _rows(connection: Connection, tenant: str) -> Iterator[Any]:
+    """Events of a tenant in order; None for one that cannot even be read."""
+    query = sa.select(*_COLUMNS).where(audit.c.tenant_id == tenant).order_by(audit.c.sequence)
+    after: int | None = None
+    while True:
+        rest = query if after is None else query.where(audit.c.sequence > after)
+        try:
+            rows = connection.execute(rest.limit(_CHUNK)).all()
+        except (TypeError, ValueError):
+            yield from _one_by_one(connection, rest)
+            return
+        # Plain dictionaries: a million events are read here, and SQLAlchemy's mappings take three times as long.
+        yield from (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        if len(rows) < _CHUNK:
+            return
+        after = rows[-1].sequence
+        let_writers_in(connection)
+
+
+def _one_by_one(connection: Connection, query: sa.Select[Any]) -> Iterator[Any]:
+    """Events up to the first that cannot be read; the database's text is not always what was written into it."""
+    for offset in range(_CHUNK):
+        try:
+            yield connection.execute(query.limit(1).offset(offset)).mappings().one()
+        except (TypeError, ValueError):
+            yield None
+            return
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
     """Bytes of an event that do not depend on the database it was read from."""
     at: datetime = row["at"]
-    document = {
-        **{name: row[name] for name in _SIGNED},
-        "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
-    }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    document = {name: row[name] for name in _SIGNED}
+    document["at"] = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return _CANONICAL.encode(document).encode()
 
 
 def _plain(value: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -186,6 +186,16 @@ def _confine(connection: Connection, tenant: str) -> None:
         connection.exec_driver_sql("SELECT set_config('aihub.tenant', %s, true)", (tenant,))
 
 
+def let_writers_in(connection: Connection) -> None:
+    """End the transaction of a long reader between two of its pages on SQLite, where it keeps writers waiting.
+
+    The pages then may be of different states, which does not matter to a log that only grows. Does nothing on PostgreSQL and
+    within `write`.
+    """
+    if connection.dialect.name == "sqlite" and not connection.get_execution_options().get(_WRITE):
+        connection.rollback()
+
+
 @contextmanager
 def _translated(engine: Engine) -> Iterator[None]:
     try:
