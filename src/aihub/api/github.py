@@ -6,13 +6,16 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from aihub.api.bodies import JsonRoute
+from aihub.api.border import LIMIT
 from aihub.api.context import PUBLIC
 from aihub.api.problems import documented
-from aihub.errors import UnauthorizedError, UnavailableError
+from aihub.errors import InputError, UnauthorizedError, UnavailableError
 from aihub.github.oidc import MAX_TOKEN_CHARS
+from aihub.github.protection import MAX_BYTES, webhooks_of
 from aihub.github.sessions import Keyless, keyless_of
 
 router = APIRouter(route_class=JsonRoute, tags=["github"])
@@ -60,6 +63,37 @@ def exchange(request: Request, body: Exchange) -> SessionView:
         scopes=sorted(given.scopes),
         expires_at=given.expires_at,
     )
+
+
+class Taken(BaseModel):
+    """What became of a webhook."""
+
+    result: str = Field(
+        description="`taken`, `known` (it was here before), `ignored`, `not trusted` or `pong`."
+    )
+
+
+@router.post(
+    "/github/webhooks",
+    summary="Take a webhook of GitHub",
+    dependencies=[PUBLIC],
+    responses=documented(UnauthorizedError, InputError),
+)
+async def take_webhook(request: Request) -> Taken:
+    """Take GitHub's question whether a job may enter an environment; signed with the webhook's secret, good once."""
+    request.scope[LIMIT] = min(request.scope.get(LIMIT, MAX_BYTES), MAX_BYTES)
+    body = await request.body()
+    state, headers = request.app.state, request.headers
+    webhooks = webhooks_of(state.hub.settings, state.hub.engine, state.hub.audit)
+    result = await run_in_threadpool(
+        webhooks.take,
+        body,
+        signature=headers.get("x-hub-signature-256", ""),
+        event=headers.get("x-github-event", ""),
+        delivery=headers.get("x-github-delivery", ""),
+        now=state.clock(),
+    )
+    return Taken(result=result)
 
 
 def _keyless(request: Request) -> Keyless:
