@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aihub.cli import remote
 from aihub.cli.console import print_json
-from aihub.cli.options import json_option
+from aihub.cli.options import is_remote, json_option
 from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
 
@@ -29,8 +30,11 @@ _REASON = click.option("--reason", required=True, help="Why; it is kept with the
 def deploy(name: str, version: str, environment: str, reason: str, *, as_json: bool) -> None:
     """Put VERSION (number, v1.2.3 or git commit) of model NAME into production.
 
-    A version that its gate rejected is refused.
+    A version that its gate rejected is refused. With AIHUB_URL it is the hub's: it waits there for who has to approve.
     """
+    if is_remote():
+        remote.deploy(name, version, environment=environment, reason=reason, as_json=as_json)
+        return
     with opened() as hub:
         done = hub.registry.deploy(
             name, version, actor=getuser(), reason=reason, now=datetime.now(UTC), environment=environment
@@ -46,6 +50,9 @@ def deploy(name: str, version: str, environment: str, reason: str, *, as_json: b
 @json_option
 def rollback(name: str, version: str | None, environment: str, reason: str, *, as_json: bool) -> None:
     """Go back to VERSION of model NAME; without one, to the last that served and was not rolled back itself."""
+    if is_remote():
+        remote.rollback(name, version, environment=environment, reason=reason, as_json=as_json)
+        return
     with opened() as hub:
         done = hub.registry.rollback(
             name, version, actor=getuser(), reason=reason, now=datetime.now(UTC), environment=environment

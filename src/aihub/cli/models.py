@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aihub.cli import remote
 from aihub.cli.console import print_json, table
-from aihub.cli.options import json_option
+from aihub.cli.options import is_remote, json_option
 from aihub.errors import NotFoundError
 from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 @click.option("--history", is_flag=True, help="Deployments of NAME instead of its versions.")
 @json_option
 def models(name: str | None, *, history: bool, as_json: bool) -> None:
-    """List the models, the versions of one, or its deployments."""
+    """List the models, the versions of one, or its deployments: of the hub AIHUB_URL, else of this folder."""
     if history and not name:
         raise click.UsageError("--history needs the NAME of a model")
+    if is_remote():
+        remote.list_models(name, history=history, as_json=as_json)
+        return
     with opened() as hub:
         known = hub.registry.models()
         if name is None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def current(environ: Mapping[str, str] | None = None) -> str | None:
     """Return the commit of the workflow run (`GITHUB_SHA`), else of the folder's git work tree; None outside of both."""
     given = (os.environ if environ is None else environ).get("GITHUB_SHA", "").strip().lower()
-    if _COMMIT.fullmatch(given):
+    if COMMIT.fullmatch(given):
         return given
     try:
         done = subprocess.run(
@@ -29,4 +29,4 @@ def current(environ: Mapping[str, str] | None = None) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     found = done.stdout.strip()
-    return found if _COMMIT.fullmatch(found) else None
+    return found if COMMIT.fullmatch(found) else None

@@ -12,7 +12,7 @@ from aihub.client import commit, files
 from aihub.client.connection import path_of
 from aihub.client.events import LAST_ID, parse
 from aihub.client.records import Dataset, Job, LogLine, Schedule
-from aihub.errors import InputError, NotFoundError, UnavailableError
+from aihub.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -153,7 +153,7 @@ class Jobs:
                         if event.name == "end":
                             return
                         last = event.id
-                        yield LogLine.of({"id": event.id, **json.loads(event.data)})
+                        yield LogLine.of({**json.loads(event.data), "id": event.id})
             except UnavailableError:
                 pass  # opening it anew is tried with patience, and raises where that does not help
             if self.get(job_id).is_over:
@@ -204,7 +204,7 @@ class Datasets:
         """Return the dataset with this SHA-256, None where there is none."""
         try:
             return self.get(digest)
-        except (NotFoundError, InputError):
+        except NotFoundError:
             return None
 
     def list(self, *, limit: int | None = None) -> Iterator[Dataset]:

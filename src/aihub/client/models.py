@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production"
 _DOWNLOAD_TRIES = 3
+_NEWEST = 500
+"""Versions in which one of a commit is looked for."""
 _LONG_S = 600.0
 """Longest silence of what takes its time: a model that is examined, two that are compared."""
 
@@ -44,6 +46,14 @@ class Models:
     def version(self, name: str, version: str | int) -> Version:
         """Return one version."""
         return Version.of(self._connection.get(path_of("models", name, "versions", version)))
+
+    def find(self, name: str, version: str | int) -> Version:
+        """Return one version; of several of one git commit the newest that its gate let through."""
+        if isinstance(version, str) and commit.COMMIT.fullmatch(version):
+            for one in self.versions(name, limit=_NEWEST):
+                if one.git_commit == version and one.status != "rejected":
+                    return one
+        return self.version(name, version)
 
     def report(self, name: str, version: str | int) -> dict[str, Any]:
         """Return the gate's report as JSON."""

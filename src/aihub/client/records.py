@@ -50,6 +50,8 @@ class Record:
 
 
 def _read(value: Any, kind: str) -> Any:
+    if kind == "str":
+        return str(value)
     return datetime.fromisoformat(value) if isinstance(value, str) and kind.startswith("datetime") else value
 
 
@@ -83,6 +85,10 @@ class Job(Record):
     steps: list[dict[str, Any]] = field(default_factory=list)
     submitted_by: str = ""
     attempts: int = 0
+    queue: str = ""
+    duration_s: float | None = None
+    retry_of: str | None = None
+    cancel_requested: bool = False
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -111,14 +117,14 @@ class LogLine(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Record):
-    """A table that was uploaded; its digest is its name."""
+    """A table that was uploaded; its id is the SHA-256 of its content."""
 
     dataset_id: str
-    digest: str = ""
     name: str = ""
     format: str = ""
     size_bytes: int = 0
     rows: int = 0
+    columns: list[str] = field(default_factory=list)
     created_at: datetime | None = None
 
 

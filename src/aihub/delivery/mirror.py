@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aihub.delivery.progress import Listener, step
+from aihub.settings import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from aihub.settings import Settings
@@ -23,11 +24,11 @@ class Mirror:
     process: subprocess.Popen[bytes] | None
 
     @classmethod
-    def start(cls, settings: Settings) -> Mirror:
+    def start(cls, settings: Settings, *, tenant: str = DEFAULT_TENANT) -> Mirror:
         """Start to get MLflow ready. Should the caller end early, the process brings MLflow up to date by itself."""
         from aihub.registry import mlflow
 
-        return cls(mlflow.start(settings))
+        return cls(mlflow.start(settings, tenant=tenant))
 
     def finish(self, listener: Listener) -> None:
         """Bring MLflow up to date. Never raises because MLflow is away: the next run catches up."""

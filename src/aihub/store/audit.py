@@ -153,6 +153,12 @@ class AuditLog:
             return AuditVerdict(done, done + 1, lost, previous)
         return AuditVerdict(done, head=previous)
 
+    def holds_key(self, connection: Connection, *, tenant: str) -> bool:
+        """Whether the tenant's last event was written with a key of ours, so that a further one continues the chain."""
+        query = sa.select(audit).where(audit.c.tenant_id == tenant).order_by(audit.c.sequence.desc()).limit(1)
+        row: Any = connection.execute(query).mappings().one_or_none()
+        return row is None or _signing_key(row, (*self.older, self.key), row["previous_hash"]) is not None
+
 
 _REWRITTEN = "event {} is not the one that a checkpoint has seen: the chain up to it was written anew by somebody with the key"
 

@@ -1,0 +1,141 @@
+"""The models of a hub elsewhere: what `aihub models`, `deploy` and `rollback` do where AIHUB_URL is set."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aihub.cli.console import print_json, table
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aihub.client import Client
+
+MOST = 200
+"""Rows of a table for people; --json has them all."""
+
+
+def list_models(name: str | None, *, history: bool, as_json: bool) -> None:
+    """List the models, the versions of `name`, or its deployments."""
+    from aihub.client import Client
+
+    with Client() as client:
+        if name is None:
+            _models(client, as_json=as_json)
+        elif history:
+            _deployments(client, name, as_json=as_json)
+        else:
+            _versions(client, name, as_json=as_json)
+
+
+def _models(client: Client, *, as_json: bool) -> None:
+    found = client.models.list()
+    if as_json:
+        print_json({"models": [model.raw for model in found]})
+        return
+    rows = [
+        [model.name, model.versions, _served(model.serving, "production"), _served(model.serving, "staging")]
+        for model in islice(found, MOST)
+    ]
+    if rows:
+        table(["model", "versions", "production", "staging"], rows)
+    else:
+        click.echo("No model yet. Train one: aihub jobs submit SPEC --data FILE")
+
+
+def _served(serving: list[dict[str, Any]], environment: str) -> str | None:
+    return next((str(one["semantic"]) for one in serving if one["environment"] == environment), None)
+
+
+def _versions(client: Client, name: str, *, as_json: bool) -> None:
+    serving = client.models.get(name).serving
+    where = {
+        number: ", ".join(str(one["environment"]) for one in serving if one["version"] == number)
+        for number in {int(one["version"]) for one in serving}
+    }
+    found = client.models.versions(name)
+    if as_json:
+        rows = [{**version.raw, "serves": where.get(version.version) or None} for version in found]
+        print_json({"model": name, "versions": rows})
+        return
+    table(
+        ["version", "semantic", "status", "serves", "mae or f1", "commit", "made (UTC)", "by"],
+        [
+            [
+                version.version,
+                version.semantic,
+                version.status,
+                where.get(version.version, ""),
+                version.metrics.get("mae", version.metrics.get("f1_score")),
+                (version.git_commit or "")[:10],
+                _minute(version.created_at),
+                version.created_by,
+            ]
+            for version in islice(found, MOST)
+        ],
+    )
+
+
+def _deployments(client: Client, name: str, *, as_json: bool) -> None:
+    found = client.models.deployments(name)
+    if as_json:
+        print_json({"deployments": [deployment.raw for deployment in found]})
+        return
+    table(
+        ["version", "semantic", "environment", "action", "from (UTC)", "to (UTC)", "who", "why"],
+        [
+            [
+                deployment.version,
+                deployment.semantic,
+                deployment.environment,
+                deployment.action,
+                _minute(deployment.started_at),
+                _minute(deployment.ended_at),
+                deployment.actor,
+                deployment.reason,
+            ]
+            for deployment in islice(found, MOST)
+        ],
+    )
+
+
+def deploy(name: str, version: str, *, environment: str, reason: str, as_json: bool) -> None:
+    """Put a version into an environment, or ask those who have to approve it."""
+    from aihub.client import Client
+
+    with Client() as client:
+        answer = client.models.deploy(name, version, environment=environment, reason=reason)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{name} {version}: {outcome(answer)}")
+
+
+def rollback(name: str, version: str | None, *, environment: str, reason: str, as_json: bool) -> None:
+    """Go back to a version."""
+    from aihub.client import Client
+
+    with Client() as client:
+        done = client.models.rollback(name, version, environment=environment, reason=reason)
+    if as_json:
+        print_json(done.raw)
+    else:
+        click.echo(f"{done.model} {done.semantic} (version {done.version}) serves in {done.environment}")
+
+
+def outcome(answer: dict[str, Any]) -> str:
+    """Say in a few words what came of asking for a deployment."""
+    approval = answer.get("approval")
+    if isinstance(approval, dict):
+        return f"waits for approval {approval['id']}; next: aihub approve {approval['id']} --reason TEXT"
+    deployment = answer.get("deployment") or answer
+    if "environment" in deployment:
+        return f"{deployment['semantic']} serves in {deployment['environment']}"
+    return str(answer.get("state", "accepted"))
+
+
+def _minute(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
