@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aihub.errors import ConflictError, InputError
 from aihub.registry.records import Action, Status
 from aihub.registry.versioning import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from aihub.registry.records import Deployment, Version
@@ -31,6 +31,10 @@ class Order:
     now: datetime
     key: str | None
     expected_sequence: int | None
+    is_override: bool = False
+    """Whether an admin takes it upon himself to deploy what the gate rejected."""
+    evidence: Mapping[str, Any] | None = None
+    """What allowed it; kept with the deployment and in the audit log."""
 
     def __post_init__(self) -> None:
         check_name(self.environment, kind="environment")
@@ -55,7 +59,8 @@ def check_key(key: str | None) -> None:
 def previous_good(history: Sequence[Deployment], champion: Deployment | None) -> Deployment | None:
     """Return the newest deployment (of `history`, newest first) of another version that was not rolled back since.
 
-    Deploying 1, 2, 3 and rolling back twice therefore ends at 1, not at 3.
+    Deploying 1, 2, 3 and rolling back twice therefore ends at 1, not at 3. What the gate had rejected is never gone
+    back to, even where an override once deployed it.
     """
     current = champion.version_uid if champion else None
     seen: set[str] = set()
@@ -63,7 +68,7 @@ def previous_good(history: Sequence[Deployment], champion: Deployment | None) ->
         if deployment.version_uid in seen or deployment.version_uid == current:
             continue
         seen.add(deployment.version_uid)
-        if deployment.ended_by is not Action.ROLLBACK:
+        if deployment.ended_by is not Action.ROLLBACK and deployment.status is not Status.REJECTED:
             return deployment
     return None
 
@@ -80,18 +85,19 @@ def check_expected(model: str, champion: Deployment | None, expected: int | None
 
 
 def check_target(
-    version: Version, action: Action, history: Sequence[Deployment], champion: Deployment | None
+    version: Version, order: Order, history: Sequence[Deployment], champion: Deployment | None
 ) -> None:
-    """Refuse a rejected version, and a rollback to the champion or to what never served.
+    """Refuse a rejected version without an override, and a rollback to the champion or to what never served.
 
     Raises
     ------
     ConflictError
         With the reason.
     """
-    if version.status is Status.REJECTED:
+    is_deploy = order.action is Action.DEPLOY
+    if version.status is Status.REJECTED and not (is_deploy and order.is_override):
         raise ConflictError(f"{version} was rejected by its gate and cannot be deployed; train a better one")
-    if action is Action.DEPLOY:
+    if is_deploy:
         return
     if champion is not None and champion.version_uid == version.uid:
         raise ConflictError(f"{version} is the champion already; name another version to roll back to")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,10 @@ class Deployment:
         1, 2, 3 within model and environment; pass it back as `expected_sequence` to decide on what was seen.
     ended_at, ended_by
         When another deployment took over, and how; None for the champion.
+    status
+        What the gate said about the version: one that it rejected serves by an override only.
+    evidence
+        What allowed it: the approval, the override, the rollout or the numbers of a watch.
     """
 
     uid: str
@@ -136,6 +140,8 @@ class Deployment:
     started_at: datetime
     ended_at: datetime | None
     ended_by: Action | None
+    status: Status = Status.CANDIDATE
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_champion(self) -> bool:
@@ -160,6 +166,8 @@ class Deployment:
             started_at=row["started_at"],
             ended_at=row["ended_at"],
             ended_by=None if row["ended_by"] is None else Action(row["ended_by"]),
+            status=Status(row["status"]),
+            evidence=row["evidence"] or {},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,4 +185,5 @@ class Deployment:
             "started_at": self.started_at.isoformat(),
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
             "ended_by": None if self.ended_by is None else self.ended_by.value,
+            "evidence": dict(self.evidence),
         }

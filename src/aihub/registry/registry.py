@@ -398,7 +398,7 @@ class Registry:
         check_expected(model, champion, order.expected_sequence)
         if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
             return champion
-        check_target(version, order.action, history, champion)
+        check_target(version, order, history, champion)
         if order.environment in self.signing.required:
             self._signatures.check(connection, version)
         else:
@@ -421,9 +421,10 @@ class Registry:
             actor=order.actor,
             now=order.now,
             before=None if champion is None else _served(champion),
-            after=_served(done),
+            after={**_served(done), **(order.evidence or {})},
             reason=order.reason,
         )
+        deployment_rows.announce(connection, tenant=self.tenant, model=model)
         return done
 
     @property
@@ -462,6 +463,7 @@ class Registry:
                 "reason": order.reason,
                 "idempotency_key": order.key,
                 "started_at": order.now,
+                "evidence": None if order.evidence is None else dict(order.evidence),
             },
         )
         payload = {"model": version.model, "environment": order.environment, "uid": version.uid}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -36,6 +37,7 @@ def select_deployments(
             versions.c.minor,
             versions.c.patch,
             versions.c.digest,
+            versions.c.status,
             versions.c.uid.label("version_uid"),
         )
         .join(models, models.c.id == deployments.c.model_id)
@@ -78,6 +80,38 @@ def champions_of(connection: Connection, *, tenant: str, model_ids: Sequence[int
         .order_by(deployments.c.environment)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+CHANNEL = "aihub_deployments"
+"""What PostgreSQL tells listeners on when something else serves."""
+
+
+def announce(connection: Connection, *, tenant: str, model: str) -> None:
+    """Tell listeners on PostgreSQL, when the transaction is through, that another version serves; SQLite is polled."""
+    if connection.dialect.name == "postgresql":
+        payload = json.dumps({"tenant": tenant, "model": model})
+        connection.execute(
+            sa.text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
+        )
+
+
+def was_deployed(connection: Connection, *, tenant: str, model: str, environment: str, digest: str) -> bool:
+    """Whether this artefact has served in an environment and was not taken back from it since."""
+    query = (
+        sa.select(deployments.c.ended_by)
+        .join(models, models.c.id == deployments.c.model_id)
+        .join(versions, versions.c.id == deployments.c.version_id)
+        .where(
+            deployments.c.tenant_id == tenant,
+            models.c.name == model,
+            deployments.c.environment == environment,
+            versions.c.digest == digest,
+        )
+        .order_by(deployments.c.id.desc())
+        .limit(1)
+    )
+    last = connection.execute(query).one_or_none()
+    return last is not None and last.ended_by != "rollback"
 
 
 def end_champion(

@@ -32,7 +32,7 @@ def test_a_deployment_for_machines_says_when_and_how_it_ended() -> None:
     row = {
         "uid": "u2", "model": "load", "number": 4, **SEMANTIC, "version_uid": "u1", "digest": "d" * 64,
         "environment": "production", "sequence": 7, "action": "deploy", "actor": "ann", "reason": "better",
-        "started_at": NOW, "ended_at": None, "ended_by": None,
+        "started_at": NOW, "ended_at": None, "ended_by": None, "status": "candidate", "evidence": None,
     }  # fmt: skip
     serving = json.loads(json.dumps(Deployment.from_row(row).to_dict()))
     assert (serving["version"], serving["semantic"], serving["sequence"]) == (4, "v1.2.3", 7)
