@@ -93,7 +93,8 @@ class Connection:
             yield from items
             left = None if left is None else left - len(items)
             cursor = document.get("next")
-            if not cursor:
+            # A log that still grows names a next page also where it has nothing on it yet.
+            if not cursor or not items:
                 return
 
     def send(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from aihub.client import commit, files
 from aihub.client.connection import path_of
@@ -24,6 +27,7 @@ DATASETS = ("ai", "datasets")
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.1, 2.0
 _SILENCE_S = 60.0
 """A live log that says nothing for so long, not even that it is alive, is taken for broken."""
+_REOPEN_S = 0.5
 _MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet"}
 
 
@@ -131,13 +135,17 @@ class Jobs:
                 )
             time.sleep(pause)
 
-    def logs(self, job_id: str, *, after: str = "") -> Iterator[LogLine]:
-        """Yield the lines that there are, from the one after `after`."""
-        pages = self._connection.pages(path_of(*JOBS, job_id, "logs"), after=after or None)
-        return map(LogLine.of, pages)
+    def logs(self, job_id: str) -> Iterator[LogLine]:
+        """Yield the lines that there are."""
+        return map(LogLine.of, self._connection.pages(path_of(*JOBS, job_id, "logs")))
 
     def follow(self, job_id: str, *, after: str = "") -> Iterator[LogLine]:
         """Yield the lines of a job as they come, until it is over; a connection that breaks is taken up where it was.
+
+        Parameters
+        ----------
+        after
+            Id of the last line that is known.
 
         Raises
         ------
@@ -147,18 +155,17 @@ class Jobs:
         last, path = after, path_of(*JOBS, job_id, "logs")
         while True:
             headers = {"Accept": "text/event-stream"} | ({LAST_ID: last} if last else {})
-            try:
-                with self._connection.stream(path, headers=headers, timeout_s=_SILENCE_S) as response:
-                    for event in parse(response.iter_lines(), last):
-                        if event.name == "end":
-                            return
-                        last = event.id
-                        yield LogLine.of({**json.loads(event.data), "id": event.id})
-            except UnavailableError:
-                pass  # opening it anew is tried with patience, and raises where that does not help
-            if self.get(job_id).is_over:
-                yield from self.logs(job_id, after=last)
-                return
+            # That it breaks is no news; opening it anew is tried with patience, and raises where that does not help.
+            with (
+                self._connection.stream(path, headers=headers, timeout_s=_SILENCE_S) as response,
+                suppress(httpx.TransportError),
+            ):
+                for event in parse(response.iter_lines(), last):
+                    if event.name == "end":
+                        return
+                    last = event.id
+                    yield LogLine.of({**json.loads(event.data), "id": event.id})
+            time.sleep(_REOPEN_S)
 
 
 @dataclass(frozen=True)

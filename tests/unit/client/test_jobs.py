@@ -7,7 +7,7 @@ import pytest
 
 from aihub.client import Client, Patience, commit
 from aihub.errors import UnavailableError
-from scripted_hub import Answer
+from scripted_hub import Answer, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,25 +58,33 @@ def test_live_log_is_taken_up_where_it_broke(stand_in: StandIn) -> None:
     second = b': alive\n\nid: 3\ndata: {"message": "done", "level": "info"}\n\nevent: end\ndata: {}\n\n'
     stand_in.answers = [
         Answer(200, first, {**STREAM, "Content-Length": "1000"}, cut=len(first)),
-        state("running"),
         Answer(200, second, STREAM),
     ]
     with Client(stand_in.url, api_key="", patience=QUICK) as client:
         lines = list(client.jobs.follow("job_1"))
     assert [(line.id, line.message) for line in lines] == [("1", "reading"), ("2", "training"), ("3", "done")]
     assert "last-event-id" not in stand_in.asked[0].headers
-    assert stand_in.asked[2].headers["last-event-id"] == "2"
+    assert stand_in.asked[1].headers["last-event-id"] == "2"
 
 
-def test_live_log_of_a_hub_that_went_away_at_the_end_is_read_to_the_end(stand_in: StandIn) -> None:
+def test_live_log_whose_hub_stays_away_is_given_up() -> None:
+    with serving() as state:
+        state.answers = [Answer(200, b'id: 1\ndata: {"message": "reading"}\n\n', STREAM), *[None] * 9]
+        with Client(state.url, api_key="", patience=QUICK) as client:
+            lines = client.jobs.follow("job_1")
+            assert next(lines).message == "reading"
+            with pytest.raises(UnavailableError):
+                next(lines)
+
+
+def test_lines_of_a_log_that_still_grows_come_to_an_end(stand_in: StandIn) -> None:
+    line = {"id": 7, "message": "reading"}
     stand_in.answers = [
-        Answer(200, b'id: 1\ndata: {"message": "reading"}\n\n', STREAM),
-        state("completed"),
-        Answer(200, {"items": [{"id": "2", "message": "done"}], "next": None}),
+        Answer(200, {"items": [line], "next": "c7"}),
+        Answer(200, {"items": [], "next": "c7"}),
     ]
-    with Client(stand_in.url, api_key="", patience=QUICK) as client:
-        assert [line.message for line in client.jobs.follow("job_1")] == ["reading", "done"]
-    assert "after=1" in stand_in.asked[2].path
+    with Client(stand_in.url, api_key="") as client:
+        assert [line.id for line in client.jobs.logs("job_1")] == ["7"]
 
 
 def test_commit_is_that_of_the_run_else_of_the_folder(
