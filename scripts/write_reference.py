@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from click.testing import CliRunner
 from pydantic import SecretStr
 
@@ -42,10 +43,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def cli_page() -> str:
     """Commands, exit codes and environment variables."""
-    names = [name for name, *_ in COMMANDS] if isinstance(COMMANDS, tuple) else list(COMMANDS)
     parts = [_CLI_HEAD, _help([])]
-    parts += [f"## aihub {name}\n\n{_help([name])}" for name in names]
-    return "\n\n".join([*parts, _SETTINGS_HEAD + _settings()]) + "\n"
+    for name in COMMANDS:
+        parts.append(f"## aihub {name}\n\n{_help([name])}")
+        command = cli.get_command(click.Context(cli), name)
+        inner = command.commands if isinstance(command, click.Group) else ()
+        parts += [f"### aihub {name} {one}\n\n{_help([name, one])}" for one in inner]
+    client = _CLIENT_HEAD + table(["variable", "default", "meaning"], _CLIENT)
+    return "\n\n".join([*parts, client, _SETTINGS_HEAD + _settings()]) + "\n"
 
 
 def _help(command: list[str]) -> str:
@@ -217,7 +222,25 @@ A terminal gets a progress display and drawn tables, a pipe gets plain lines, `-
 on standard output. Messages about errors go to standard error."""
 )
 
-_SETTINGS_HEAD = """## Environment variables
+_CLIENT_HEAD = """## Environment variables of a client
+
+What the commands that talk to a hub, the scripts and `aihub.Client` read.
+
+"""
+_CLIENT = [
+    (
+        "`AIHUB_URL`",
+        "`http://localhost:8000`",
+        "The hub. Without it `models`, `deploy` and `rollback` work on `AIHUB_HOME`.",
+    ),
+    ("`AIHUB_API_KEY`", "", "The key."),
+    ("`AIHUB_API_KEY_FILE`", "", "A file that holds the key."),
+    ("`AIHUB_TENANT`", "", "Tenant to act in, for the keys of those who run the hub."),
+    ("`AIHUB_ALLOW_HTTP`", "", "`1`: a key may go over plain http to another machine."),
+    ("`AIHUB_OUTPUT`", "", "What `--output` of `create_training_job.py` is where it is not given."),
+]
+
+_SETTINGS_HEAD = """## Environment variables of a hub
 
 Read once, at the start. An unknown name that begins with `AIHUB_` is refused, so that a typing error cannot pass unseen.
 `DATABASE_URL` and `MLFLOW_TRACKING_URI` are understood too; the names below win.
