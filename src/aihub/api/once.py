@@ -11,14 +11,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 
-from aihub.errors import ConflictError
-from aihub.store.access_tables import idempotency
+from aihub.store import idempotency
 from aihub.store.engine import write
-from aihub.store.models import insert_unless_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,49 +63,32 @@ class Once:
         ConflictError
             The key was used for another request.
         """
+        claim = self._claim(who)
         with write(who.hub.engine, tenant=who.tenant) as connection:
-            known = self._recall(connection, who)
+            known = None if claim is None else idempotency.claim(connection, claim, now=who.now)
             if known is not None:
-                return known
+                return _replayed(known)
             body = work(connection)
             text, extra = body.model_dump_json(), dict(headers(body))
-            self._remember(connection, who, status, extra, text)
+            if claim is not None:
+                given = idempotency.Answer(status=status, headers=extra, body=text)
+                idempotency.answer(connection, claim, given)
         return Response(text, status, headers=extra, media_type="application/json")
 
-    def _recall(self, connection: Connection, who: Caller) -> Response | None:
+    def _claim(self, who: Caller) -> idempotency.Claim | None:
         if self.key is None:
             return None
-        row = {
-            "tenant_id": who.tenant,
-            "principal": who.identity.principal,
-            "key": self.key,
-            "request_sha256": self.request_sha256,
-            "created_at": who.now,
-        }
-        # On PostgreSQL this waits for another transaction that holds the key; SQLite has one writer at a time.
-        insert_unless_there(connection, idempotency, row)
-        found = connection.execute(sa.select(idempotency).where(*self._mine(who))).mappings().one()
-        if found["request_sha256"] != self.request_sha256:
-            raise ConflictError("this Idempotency-Key was used for another request; use a new key")
-        if found["status"] is None:
-            return None
-        headers = {**found["headers"], REPLAYED: "true"}
-        return Response(found["body"], found["status"], headers=headers, media_type="application/json")
-
-    def _remember(
-        self, connection: Connection, who: Caller, status: int, headers: Mapping[str, str], body: str
-    ) -> None:
-        if self.key is not None:
-            row = {"status": status, "headers": dict(headers), "body": body}
-            connection.execute(sa.update(idempotency).where(*self._mine(who)).values(row))
-
-    def _mine(self, who: Caller) -> tuple[sa.ColumnElement[bool], ...]:
-        columns = idempotency.c
-        return (
-            columns.tenant_id == who.tenant,
-            columns.principal == who.identity.principal,
-            columns.key == self.key,
+        return idempotency.Claim(
+            tenant=who.tenant,
+            principal=who.identity.principal,
+            key=self.key,
+            request_sha256=self.request_sha256,
         )
+
+
+def _replayed(known: idempotency.Answer) -> Response:
+    headers = {**known.headers, REPLAYED: "true"}
+    return Response(known.body, known.status, headers=headers, media_type="application/json")
 
 
 async def _once(request: Request, key: Key = None) -> Once:

@@ -105,7 +105,9 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:,.2f}" if math.isfinite(value) else "-"
-    return str(value)
+    text = str(value)
+    # Reasons and names are other people's: what they wrote must not steer the reader's terminal.
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def print_json(value: Any) -> None:

@@ -41,6 +41,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bom": ("aihub.cli.papers:bom", "Write the bill of materials of a version (CycloneDX)."),
     "signing": ("aihub.cli.signing:signing", "Sign versions and check signatures."),
     "notify": ("aihub.cli.notify:notify", "Show who is told what, and try a channel."),
+    "keys": ("aihub.cli.keys:keys", "Make, list, replace and revoke API keys."),
+    "tenants": ("aihub.cli.tenants:tenants", "Make, list and change tenants and their limits."),
+    "audit": ("aihub.cli.audit:audit", "Read, verify and export who did what; sign checkpoints."),
     "trust": ("aihub.cli.trust:trust", "Say which workflows of GitHub the hub knows by their own token."),
     "login": (
         "aihub.cli.login:login",

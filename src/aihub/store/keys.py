@@ -15,7 +15,7 @@ from aihub.store.credentials import ApiKey, NewKey, hash_of, id_of, new_token
 from aihub.types import OPERATOR_TENANT, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from sqlalchemy.engine import Connection
@@ -197,6 +197,14 @@ def list_page(
     if tenant is not None:
         query = query.where(api_keys.c.tenant_id == tenant)
     return [ApiKey(**row) for row in connection.execute(query).mappings()]
+
+
+def every_key(connection: Connection, *, tenant: str | None = None) -> Iterator[ApiKey]:
+    """Keys of a tenant (None: of all) by id, however many."""
+    page = list_page(connection, tenant=tenant)
+    while page:
+        yield from page
+        page = list_page(connection, tenant=tenant, after=page[-1].id)
 
 
 def note_uses(connection: Connection, used: Mapping[str, datetime]) -> None:

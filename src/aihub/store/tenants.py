@@ -13,7 +13,7 @@ from aihub.store.access_tables import tenants
 from aihub.store.models import insert_unless_there
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -76,6 +76,14 @@ def list_page(connection: Connection, *, after: str = "", limit: int = 100) -> l
     """Tenants by name, from the one after `after`."""
     query = sa.select(tenants).where(tenants.c.tenant_id > after).order_by(tenants.c.tenant_id).limit(limit)
     return [Tenant(**row) for row in connection.execute(query).mappings()]
+
+
+def every_tenant(connection: Connection) -> Iterator[Tenant]:
+    """Tenants by name, however many."""
+    page = list_page(connection)
+    while page:
+        yield from page
+        page = list_page(connection, after=page[-1].tenant_id)
 
 
 def create(

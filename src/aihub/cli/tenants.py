@@ -1,0 +1,116 @@
+"""`aihub tenants`: who shares the hub, and what each may at most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aihub.cli.acting import acting
+from aihub.cli.console import print_json, table
+from aihub.cli.options import json_option
+from aihub.errors import InputError
+
+if TYPE_CHECKING:
+    from aihub.store.tenants import Tenant
+
+_RULE = click.option(
+    "--rule", "rules", multiple=True, metavar="NAME=VALUE",
+    help="A limit, its value in YAML: max_running_jobs=8, auto_deploy=[staging]; no value: the default.",
+)  # fmt: skip
+
+
+@click.group()
+def tenants() -> None:
+    """Make, list and change tenants, on the hub's own database."""
+
+
+@tenants.command()
+@click.argument("name")
+@_RULE
+@json_option
+def create(name: str, rules: tuple[str, ...], *, as_json: bool) -> None:
+    """Make the tenant NAME."""
+    from aihub.hub import opened
+    from aihub.store import tenants as rows
+    from aihub.store.engine import EVERY_TENANT, write
+
+    wanted = _merged({}, rules)
+    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
+        made = rows.create(connection, name, rules=wanted, audit=hub.audit, **acting())
+    _show(made, as_json=as_json)
+
+
+@tenants.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """List the tenants."""
+    from aihub.hub import opened
+    from aihub.store import tenants as rows
+    from aihub.store.engine import EVERY_TENANT, read
+
+    with opened() as hub, read(hub.engine, tenant=EVERY_TENANT) as connection:
+        found = list(rows.every_tenant(connection))
+    if as_json:
+        print_json({"tenants": [tenant.to_dict() for tenant in found]})
+    elif found:
+        table(
+            ["tenant", "active", "rules beyond the defaults", "made (UTC)", "by"],
+            [
+                [t.tenant_id, "yes" if t.is_active else "no", _rules(t), f"{t.created_at:%Y-%m-%d %H:%M}", t.created_by]
+                for t in found
+            ],
+        )  # fmt: skip
+    else:
+        click.echo("No tenant yet. Make one: aihub tenants create NAME")
+
+
+@tenants.command("set")
+@click.argument("name")
+@_RULE
+@click.option(
+    "--active/--inactive", "is_active", default=None, help="Whether the tenant's keys count at all."
+)
+@click.option("--reason", default="", help="Why; it is kept in the audit log.")
+@json_option
+def set_(name: str, rules: tuple[str, ...], reason: str, *, is_active: bool | None, as_json: bool) -> None:
+    """Change limits of the tenant NAME, or switch it off or on."""
+    from aihub.hub import opened
+    from aihub.store import tenants as rows
+    from aihub.store.engine import EVERY_TENANT, write
+
+    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
+        wanted = _merged(rows.get(connection, name).rules, rules)
+        changed = rows.change(
+            connection, name, rules=wanted, is_active=is_active, reason=reason, audit=hub.audit, **acting()
+        )
+    _show(changed, as_json=as_json)
+
+
+def _merged(before: Any, rules: tuple[str, ...]) -> dict[str, Any]:
+    """Return the rules with those that were given on the command line, checked as a whole."""
+    from aihub.delivery.policy import TenantRules
+    from aihub.training.yaml_text import parse_yaml
+
+    wanted = dict(before)
+    for rule in rules:
+        name, separator, text = rule.partition("=")
+        if not separator:
+            raise InputError(f"rule {rule[:80]!r} is not of the form NAME=VALUE")
+        if text.strip():
+            wanted[name.strip()], _ = parse_yaml(text, label=f"rule {name.strip()}")
+        else:
+            wanted.pop(name.strip(), None)
+    return TenantRules.model_validate(wanted).model_dump(mode="json", exclude_unset=True)
+
+
+def _show(tenant: Tenant, *, as_json: bool) -> None:
+    if as_json:
+        print_json(tenant.to_dict())
+    else:
+        state = "" if tenant.is_active else ", switched off"
+        click.echo(f"tenant {tenant.tenant_id}: {_rules(tenant) or 'default rules'}{state}")
+
+
+def _rules(tenant: Tenant) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(tenant.rules.items()))
