@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "aihub.cli.demo:demo",
         "Run the main job on sample data, from training to a deployed, answering model.",
     ),
+    "init": ("aihub.cli.init:init", "Write the workflows of a model pipeline into a repository."),
+    "sample": ("aihub.cli.sample:sample", "Write data to try a pipeline on."),
     "run": ("aihub.cli.run:run", "Train, validate, register and deploy a model from a spec and a data file."),
     "predict": ("aihub.cli.predict:predict", "Ask a deployed model, a version or a model file."),
     "validate": ("aihub.cli.validate:validate", "Validate a model file on a table and write its reports."),

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from aihub.cli.init import init
+from aihub.errors import ConfigError, InputError
+from aihub.github.setup import END, START, changes
+from aihub.training.spec import load_spec
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path / "src")
+    return tmp_path
+
+
+def run(*arguments: str, answer: str = "") -> Result:
+    done = CliRunner().invoke(init, list(arguments), input=answer, standalone_mode=False)
+    assert done.exception is None, done.output
+    return done
+
+
+@pytest.mark.parametrize("folder", ["ai-hub", "teams/load", "."])
+def test_the_result_passes_the_linters_and_its_specs_can_be_read(repository: Path, folder: str) -> None:
+    run("--path", folder)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "check_workflows.py", repository],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    specs = sorted((repository / folder / "models").glob("*.yaml"))
+    assert [load_spec(spec).name for spec in specs] == [
+        "anomaly_lgbm_baseline",
+        "anomaly_xgboost_baseline",
+        "forecast_lgbm_baseline",
+        "forecast_xgboost_baseline",
+    ]
+    workflow = yaml.safe_load((repository / ".github/workflows/model-training.yml").read_text())
+    # YAML 1.1 reads the word `on` as true.
+    assert workflow[True]["push"]["paths"][-1] == ("**" if folder == "." else f"{folder}/**")
+
+
+def test_the_templates_follow_the_workflows_of_this_repository() -> None:
+    ours = yaml.safe_load((ROOT / ".github/workflows/model-training.yml").read_text())
+    theirs = yaml.safe_load(changes(ROOT, "ai-hub")[0].after)
+    assert list(ours["jobs"]) == list(theirs["jobs"])
+    for name, job in ours["jobs"].items():
+        for field in ("permissions", "needs", "if", "environment", "timeout-minutes"):
+            assert job.get(field) == theirs["jobs"][name].get(field), f"{name}.{field}"
+    text = changes(ROOT, "ai-hub")[0].after
+    used = {line.split("@")[1] for line in text.splitlines() if "uses:" in line}
+    known = {
+        line.split("@")[1]
+        for file in ROOT.glob(".github/**/*.yml")
+        for line in file.read_text().splitlines()
+        if "uses:" in line and "@" in line
+    }
+    assert used <= known, "actions of the templates are pinned like our own"
+
+
+def test_a_second_time_changes_nothing(repository: Path) -> None:
+    run()
+    before = {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()}
+    assert "everything is as it should be" in run().output
+    assert {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()} == before
+
+
+def test_what_differs_is_shown_and_overwritten_only_when_agreed(repository: Path) -> None:
+    run()
+    workflow = repository / ".github/workflows/model-training.yml"
+    ours = workflow.read_text()
+    workflow.write_text(ours.replace("timeout-minutes: 60", "timeout-minutes: 90"))
+    shown = run(answer="")
+    assert "-    timeout-minutes: 90" in shown.output
+    assert "kept" in shown.output
+    assert "kept" in run(answer="n\n").output
+    assert workflow.read_text() != ours
+    run("--yes")
+    assert workflow.read_text() == ours
+
+
+def test_specs_and_requirements_are_the_user_s_once_they_exist(repository: Path) -> None:
+    run()
+    spec = repository / "ai-hub/models/forecast_lgbm.yaml"
+    spec.write_text(spec.read_text().replace("max: 50.0", "max: 5.0"))
+    assert "everything is as it should be" in run("--yes").output
+    assert "max: 5.0" in spec.read_text()
+
+
+def test_the_readme_keeps_everything_but_our_section(repository: Path) -> None:
+    readme = repository / "README.md"
+    readme.write_text("# Mine\n\nText.\n")
+    run("--yes")
+    text = readme.read_text()
+    assert text.startswith("# Mine\n\nText.\n\n" + START)
+    readme.write_text(text.replace("## Models", "## Old") + "\nMore of mine.\n")
+    run("--yes")
+    assert readme.read_text() == text + "\nMore of mine.\n"
+    readme.write_text(f"# Mine\n{START}\n")
+    with pytest.raises(InputError, match=END):
+        changes(repository, "ai-hub")
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "/etc", "..", "../x", "a/../../b", "a b", "-x", "a//b", "a\nb", "${{ x }}", "é"]
+)
+def test_a_folder_that_is_none_is_refused(repository: Path, folder: str) -> None:
+    with pytest.raises(ConfigError):
+        changes(repository, folder)
+
+
+def test_a_link_out_of_the_repository_is_not_followed(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (repository / ".github").symlink_to(outside)
+    with pytest.raises(InputError, match="leads out"):
+        changes(repository, "ai-hub")
+    assert not list(outside.iterdir())
+
+
+def test_outside_of_a_repository_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(init, [], standalone_mode=False)
+    assert isinstance(done.exception, InputError)
+    assert not list(tmp_path.iterdir())
