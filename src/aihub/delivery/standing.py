@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aihub.delivery import approval_records as approvals
+from aihub.delivery.freeze import Freeze, frozen
 from aihub.delivery.policy import (
     ApprovalRule,
     DeliveryPolicy,
@@ -53,10 +54,20 @@ def tenant_rules(connection: Connection, tenant: str) -> TenantRules:
     return TenantRules.model_validate(dict(found.rules) if found else {})
 
 
-def policy_of(connection: Connection, version: Version) -> DeliveryPolicy:
+def policy_of(connection: Connection, version_uid: str) -> DeliveryPolicy:
     """Return the policy that was kept with a version; the usual one where it was made without a spec."""
-    _, _, spec = rows.gate_of(connection, version_uid=version.uid)
+    _, _, spec = rows.gate_of(connection, version_uid=version_uid)
     return parse_policy((spec or {}).get("policy"))
+
+
+def frozen_now(
+    connection: Connection, tenant: str, version_uid: str, environment: str, now: datetime
+) -> Freeze | None:
+    """Return the freeze of tenant, policy or environment that holds now for a version."""
+    policy = policy_of(connection, version_uid)
+    rule = policy.rule(environment)
+    own = rule.freeze if rule is not None else []
+    return frozen([*tenant_rules(connection, tenant).freeze, *policy.freeze, *own], now)
 
 
 def known_of(

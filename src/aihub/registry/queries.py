@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from aihub.errors import NotFoundError
+from aihub.errors import ConflictError, NotFoundError
+from aihub.registry.promotion import previous_good
 from aihub.registry.records import Deployment, Version
 from aihub.registry.versioning import SemanticVersion, resolve
 from aihub.store import deployments as deployment_rows
@@ -16,6 +17,8 @@ from aihub.store import models as model_rows
 from aihub.store.tables import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection
 
 
@@ -107,6 +110,32 @@ class Queries:
             return None
         rows = deployment_rows.select_deployments(self.connection, tenant=self.tenant, model=model, key=key)
         return Deployment.from_row(rows[0]) if rows else None
+
+    def target(
+        self,
+        model: str,
+        reference: str | int | None,
+        history: Sequence[Deployment],
+        champion: Deployment | None,
+    ) -> Version:
+        """Return the version that is meant; without a reference the one that a rollback goes to.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            The reference means none, or several.
+        ConflictError
+            There is nothing to go back to.
+        """
+        if reference is not None:
+            return self.resolve(model, reference)
+        good = previous_good(history, champion)
+        if good is None:
+            message = (
+                f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
+            )
+            raise ConflictError(message)
+        return self.version_by_uid(model, good.version_uid)
 
     def serving(self, model: str, environment: str) -> Deployment | None:
         """Return the deployment of the champion."""

@@ -18,7 +18,6 @@ from aihub.registry.promotion import (
     check_key,
     check_repeat,
     check_target,
-    previous_good,
 )
 from aihub.registry.queries import Queries
 from aihub.registry.records import PRODUCTION, Action, Deployment, Status, Version
@@ -391,7 +390,7 @@ class Registry:
         repeated = known.deployment_by_key(model, order.key)
         if reference is None and repeated is not None:
             reference = repeated.version
-        version = _target(known, model, reference, history, champion)
+        version = known.target(model, reference, history, champion)
         if repeated is not None:
             check_repeat(repeated, version, order)
             return repeated
@@ -478,19 +477,3 @@ def _served(deployment: Deployment) -> dict[str, Any]:
         "digest": deployment.digest,
         "sequence": deployment.sequence,
     }
-
-
-def _target(
-    known: Queries,
-    model: str,
-    reference: str | int | None,
-    history: Sequence[Deployment],
-    champion: Deployment | None,
-) -> Version:
-    if reference is not None:
-        return known.resolve(model, reference)
-    good = previous_good(history, champion)
-    if good is None:
-        message = f"model {model!r} has no earlier good version to go back to; name a target or deploy one"
-        raise ConflictError(message)
-    return known.version_by_uid(model, good.version_uid)
