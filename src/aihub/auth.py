@@ -232,6 +232,8 @@ def bootstrap(hub: Hub, now: datetime) -> str | None:
         message = "AIHUB_BOOTSTRAP_KEY is not of the form of an API key; make one with: aihub keys generate"
         raise ConfigError(message, field="bootstrap_key")
     with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        # Processes that start together make one key, not one each.
+        keys.lock(connection, OPERATOR_TENANT)
         tenants.ensure(connection, DEFAULT_TENANT, actor="hub", now=now, audit=hub.audit, source="bootstrap")
         if given is not None and keys.find(connection, str(id_of(given))) is not None:
             return None

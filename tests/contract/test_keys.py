@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from aihub.errors import ConflictError, InputError, NotFoundError
+from aihub.access import ROLE_SCOPES
+from aihub.errors import ConflictError, ForbiddenError, InputError, NotFoundError
 from aihub.store import keys, tenants
 from aihub.store.access_tables import api_keys, audit
 from aihub.store.audit import AuditLog
 from aihub.store.credentials import NewKey, hash_of, id_of, new_token
 from aihub.store.engine import EVERY_TENANT, read, write
-from aihub.types import OPERATOR_TENANT, Role
+from aihub.types import OPERATOR_TENANT, Identity, Role
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -173,6 +174,23 @@ def test_keys_that_cannot_be_are_not_made(some: Keys, wanted: dict[str, Any], er
     with pytest.raises(error):
         some.issue(**wanted)
     assert some.actions() == ["tenant.created"]
+
+
+def test_nobody_makes_or_replaces_a_key_that_may_do_more_than_his_own(some: Keys) -> None:
+    narrow = Identity(tenant="acme", principal="x", role=Role.ADMIN, scopes=frozenset({"keys:write"}))
+    strong = some.issue()
+    for attempt in (
+        lambda: some.issue("eve", giver=narrow),
+        lambda: some.issue("eve", giver=narrow, role=Role.ADMIN, scopes=["keys:write", "jobs:write"]),
+        lambda: some.rotate(strong.key.id, giver=narrow),
+    ):
+        with pytest.raises(ForbiddenError, match="what he has not"):
+            attempt()
+    some.issue("eve", giver=narrow, role=Role.ADMIN, scopes=["keys:write"])
+    admin = Identity(tenant="acme", principal="x", role=Role.ADMIN, scopes=ROLE_SCOPES[Role.ADMIN])
+    some.rotate(strong.key.id, giver=admin)
+    with pytest.raises(ForbiddenError):
+        some.issue("eve", tenant=OPERATOR_TENANT, role=Role.VIEWER, giver=admin)
 
 
 def test_a_key_of_ones_own_is_taken_once(some: Keys) -> None:

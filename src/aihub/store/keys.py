@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from aihub.access import scopes_of
+from aihub.access import check_grant, scopes_of
 from aihub.errors import ConflictError, InputError, NotFoundError
 from aihub.store import tenants
 from aihub.store.access_tables import api_keys
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from aihub.store.audit import AuditLog
+    from aihub.types import Identity
 
 MAX_ACTIVE = 2
 """Keys of one principal that may count at a time: the one in use and the one that replaces it."""
@@ -40,12 +41,22 @@ def issue(
     scopes: Iterable[str] | None = None,
     expires_at: datetime | None = None,
     token: str | None = None,
+    giver: Identity | None = None,
     source: str = "",
 ) -> NewKey:
-    """Make a key for `principal`; writes row and audit event. `token` is given where an operator brings his own.
+    """Make a key for `principal`; writes row and audit event.
+
+    Parameters
+    ----------
+    token
+        Given where an operator brings his own.
+    giver
+        Whose credential asks: nobody makes a key that may do more than his own. None: who owns the machine.
 
     Raises
     ------
+    ForbiddenError
+        The key would have what `giver` has not.
     InputError
         Principal, scopes, expiry or token cannot be used.
     NotFoundError
@@ -54,6 +65,8 @@ def issue(
         The principal has two active keys, or the id is taken.
     """
     _check(principal, expires_at, now)
+    if giver is not None:
+        check_grant(giver, role, scopes, for_operators=tenant == OPERATOR_TENANT)
     narrowed = None
     if scopes is not None:
         narrowed = sorted(scopes_of(role, scopes, is_operator=tenant == OPERATOR_TENANT))
@@ -73,7 +86,7 @@ def issue(
         created_at=now,
         expires_at=expires_at,
     )
-    _lock(connection, tenant)
+    lock(connection, tenant)
     _check_room(connection, made, now)
     if find(connection, key_id) is not None:
         raise ConflictError(f"key {key_id} exists; make another with: aihub keys generate")
@@ -93,12 +106,15 @@ def rotate(
     actor: str,
     now: datetime,
     audit: AuditLog,
+    giver: Identity | None = None,
     source: str = "",
 ) -> NewKey:
     """Make the successor of a key, with the same rights and length of life; the old one counts until `overlap` is over.
 
     Raises
     ------
+    ForbiddenError
+        The key may do what `giver` may not.
     NotFoundError
         There is no such key, or it is of another tenant than `tenant` (None: any).
     ConflictError
@@ -118,6 +134,7 @@ def rotate(
         actor=actor,
         now=now,
         audit=audit,
+        giver=giver,
         source=source,
     )
     end = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
@@ -214,6 +231,13 @@ def note_uses(connection: Connection, used: Mapping[str, datetime]) -> None:
         connection.execute(sa.update(api_keys).where(api_keys.c.id == key_id, later).values(last_used_at=at))
 
 
+def lock(connection: Connection, tenant: str) -> None:
+    """Let nobody else make a key in the tenant until the transaction ends: active ones are counted."""
+    if connection.dialect.name == "postgresql":
+        lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 7306))")
+        connection.execute(lock, {"tenant": tenant})
+
+
 def _check(principal: str, expires_at: datetime | None, now: datetime) -> None:
     if not _PRINCIPAL.match(principal):
         raise InputError(
@@ -221,13 +245,6 @@ def _check(principal: str, expires_at: datetime | None, now: datetime) -> None:
         )
     if expires_at is not None and expires_at <= now:
         raise InputError(f"the key would have expired at {expires_at.isoformat()}; give a time to come")
-
-
-def _lock(connection: Connection, tenant: str) -> None:
-    """Let nobody else make a key in the tenant until the transaction ends: active ones are counted."""
-    if connection.dialect.name == "postgresql":
-        lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 7306))")
-        connection.execute(lock, {"tenant": tenant})
 
 
 def _check_room(connection: Connection, wanted: ApiKey, now: datetime) -> None:
