@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from aihub.cli.main import COMMANDS, cli
+from aihub.delivery.specification import json_schema
 from aihub.settings import Settings
 from aihub.training.algorithms import ALGORITHMS
-from aihub.training.spec import json_schema
 from aihub.types import ModelType, Severity
 from aihub.validation.checks import plugins
 from aihub.validation.checks.performance import LIMITS
@@ -83,6 +83,17 @@ def _documented(docstring: str) -> Iterable[tuple[str, str]]:
         yield name, " ".join(text)
 
 
+_POLICY = (
+    "DeliveryPolicy",
+    "EnvironmentRule",
+    "ApprovalRule",
+    "Strategy",
+    "RolloutStep",
+    "RolloutLimits",
+    "FreezeWindow",
+)
+
+
 def spec_page() -> str:
     """Every field of a specification, from its JSON schema."""
     schema = json_schema()
@@ -96,8 +107,11 @@ def spec_page() -> str:
         (f"`{name}`", ", ".join(f"`{key}`" for key in sorted(ALGORITHMS.get(name).hyperparameters)))
         for name in ("lgbm", "xgboost")
     ]
+    head = _SPEC_HEAD
+    for name in _POLICY:
+        head = head.replace(f"@{name}@", _fields(definitions[name], definitions))
     return (
-        _SPEC_HEAD.replace("@FIELDS@", _fields(schema, definitions))
+        head.replace("@FIELDS@", _fields(schema, definitions))
         .replace("@TRAINING@", _fields(definitions["TrainingConfig"], definitions))
         .replace("@ALGORITHMS@", table(["algorithm", "hyperparameters"], algorithms))
         .replace("@LIMITS@", ", ".join(f"`{limit}`" for limit in LIMITS))
@@ -303,7 +317,37 @@ A mapping from the name of a [check](checks.md) to `false` (off), `true` (on) or
 
 ## policy
 
-Kept with the spec and not yet acted upon: what happens after the gate is `aihub run --deploy` or `--no-deploy`, and `aihub deploy`.
+What happens after the gate. It is kept with each version, and the rules of the tenant are a floor below it: a policy can be stricter than them, never laxer. [Approve and deploy](../how-to/approve-and-deploy.md) shows it at work.
+
+@DeliveryPolicy@
+
+### environments
+
+`staging` and `production`; one that is left out does not exist for the model. Production takes only what has been in staging, unless there is no staging.
+
+@EnvironmentRule@
+
+### approval
+
+@ApprovalRule@
+
+### strategy
+
+Of the policy: for production. An environment may have its own.
+
+@Strategy@
+
+A step of a canary:
+
+@RolloutStep@
+
+The limits:
+
+@RolloutLimits@
+
+### freeze
+
+@FreezeWindow@
 """
 )
 

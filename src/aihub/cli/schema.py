@@ -23,7 +23,7 @@ def schema(kind: str, files: tuple[Path, ...], *, check: bool) -> int:
     if check or files:
         return _check(files)
     if kind == "spec":
-        from aihub.training.spec import json_schema as of_spec
+        from aihub.delivery.specification import json_schema as of_spec
 
         document = of_spec()
     else:

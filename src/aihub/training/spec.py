@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +103,6 @@ def _line_of(path: str, lines: dict[str, int], *, is_inside: bool) -> int | None
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a specification, for editors; published as ``schemas/model-spec.schema.json``."""
+    """Return the JSON schema of a specification, its policy left open: `aihub.delivery.specification` has the whole."""
     schema = ModelSpec.model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def schema_text() -> str:
-    """Return the schema as the text of the published file."""
-    return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
