@@ -12,7 +12,7 @@ from aihub.cli.console import print_json, table
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aihub.client import Client
+    from aihub.client import Client, Outcome
 
 MOST = 200
 """Rows of a table for people; --json has them all."""
@@ -109,7 +109,7 @@ def deploy(name: str, version: str, *, environment: str, reason: str, as_json: b
     with Client() as client:
         answer = client.models.deploy(name, version, environment=environment, reason=reason)
     if as_json:
-        print_json(answer)
+        print_json(answer.raw)
     else:
         click.echo(f"{name} {version}: {outcome(answer)}")
 
@@ -126,15 +126,14 @@ def rollback(name: str, version: str | None, *, environment: str, reason: str, a
         click.echo(f"{done.model} {done.semantic} (version {done.version}) serves in {done.environment}")
 
 
-def outcome(answer: dict[str, Any]) -> str:
+def outcome(answer: Outcome) -> str:
     """Say in a few words what came of asking for a deployment."""
-    approval = answer.get("approval")
-    if isinstance(approval, dict):
-        return f"waits for approval {approval['id']}; next: aihub approve {approval['id']} --reason TEXT"
-    deployment = answer.get("deployment") or answer
-    if "environment" in deployment:
-        return f"{deployment['semantic']} serves in {deployment['environment']}"
-    return str(answer.get("state", "accepted"))
+    if answer.deployment is not None:
+        return f"{answer.deployment.semantic} serves in {answer.deployment.environment}"
+    if answer.approval is not None:
+        approval = answer.approval.id
+        return f"waits for approval {approval}; next: aihub approve {approval} --reason TEXT"
+    return f"{answer.status.replace('_', ' ')}: {answer.reason}"
 
 
 def _minute(moment: datetime | None) -> str | None:

@@ -18,6 +18,7 @@ from aihub.client.records import (
     Key,
     LogLine,
     Model,
+    Outcome,
     Schedule,
     Version,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Key",
     "LogLine",
     "Model",
+    "Outcome",
     "Patience",
     "Schedule",
     "Version",

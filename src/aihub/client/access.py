@@ -94,6 +94,7 @@ class Keys:
         *,
         scopes: Sequence[str] | None = None,
         expires_at: datetime | None = None,
+        is_operator: bool = False,
         key: str | None = None,
     ) -> tuple[Key, str]:
         """Make a key; return it and its secret, which nobody can read again."""
@@ -102,6 +103,7 @@ class Keys:
             "role": role,
             "scopes": None if scopes is None else list(scopes),
             "expires_at": None if expires_at is None else expires_at.isoformat(),
+            "is_operator": is_operator or None,
         }
         given = {name: value for name, value in body.items() if value is not None}
         return _with_token(self._connection.send("POST", "/keys", given, key=key))
@@ -138,5 +140,4 @@ class Tenants:
 
 def _with_token(document: dict[str, Any]) -> tuple[Key, str]:
     token = str(document["token"])
-    shown = {name: value for name, value in document.items() if name != "token"}
-    return Key.of(shown.get("key", shown)), token
+    return Key.of({name: value for name, value in document.items() if name != "token"}), token

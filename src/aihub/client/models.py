@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.client import commit, files
 from aihub.client.connection import path_of
-from aihub.client.records import Deployment, Model, Version
+from aihub.client.records import Deployment, Model, Outcome, Version
 from aihub.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -130,19 +130,22 @@ class Models:
         environment: str = PRODUCTION,
         key: str | None = None,
         **more: Any,
-    ) -> dict[str, Any]:
-        """Put a version into an environment; the answer says whether it serves, or which approval it waits for.
+    ) -> Outcome:
+        """Put a version into an environment, or have those asked who must agree.
 
         Parameters
         ----------
         **more
-            Further fields of the request: ``strategy``, ``expected_sequence``.
+            Further fields of the request: ``expected_sequence``, ``override``.
+
+        Raises
+        ------
+        ConflictError
+            Its gate rejected the version, the policy refuses it, or another one was deployed meanwhile.
         """
         body = {"version": str(version), "environment": environment, "reason": reason, **more}
-        answer: dict[str, Any] = self._connection.send(
-            "POST", path_of("models", name, "deployments"), body, key=key, timeout_s=_LONG_S
-        )
-        return answer
+        path = path_of("models", name, "deployments")
+        return Outcome.of(self._connection.send("POST", path, body, key=key, timeout_s=_LONG_S))
 
     def rollback(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -192,8 +192,40 @@ class Approval(Record):
     job_id: str | None = None
     requested_by: str = ""
     reason: str = ""
+    role: str = ""
+    approvers: int = 1
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    decided_at: datetime | None = None
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Record):
+    """What came of asking for a deployment.
+
+    Attributes
+    ----------
+    status
+        ``deployed``, ``rolling_out`` or ``waiting`` (for an approval).
+    """
+
+    status: str
+    reason: str = ""
+    deployment: Deployment | None = None
+    approval: Approval | None = None
+    rollout: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Read an answer, and the records in it."""
+        read = super().of(document)
+        parts: dict[str, Any] = {
+            name: kind.of(document[name])
+            for name, kind in (("deployment", Deployment), ("approval", Approval))
+            if document.get(name) is not None
+        }
+        return replace(read, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)

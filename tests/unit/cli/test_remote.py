@@ -132,9 +132,19 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
             ["load v1.1.0 (version 2) serves in production"],
         ),
         (
-            [Answer(202, {"state": "waiting", "approval": APPROVAL})],
+            [Answer(202, {"status": "waiting", "approval": APPROVAL, "deployment": None})],
             ["deploy", "load", "3", "--reason", "better"],
             ["waits for approval apr_1", "aihub approve apr_1"],
+        ),
+        (
+            [Answer(201, {"status": "deployed", "approval": None, "deployment": DEPLOYMENT})],
+            ["deploy", "load", "2", "--reason", "better"],
+            ["load 2: v1.1.0 serves in production"],
+        ),
+        (
+            [Answer(201, {"status": "rolling_out", "reason": "10 % of the traffic"})],
+            ["deploy", "load", "2", "--reason", "better"],
+            ["load 2: rolling out: 10 % of the traffic"],
         ),
     ],
 )

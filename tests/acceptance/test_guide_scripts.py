@@ -1,0 +1,229 @@
+"""The guide's scripts, workflow steps and curl calls, as they are written there, against a hub that runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from aihub.errors import ForbiddenError
+from aihub.training.synthetic import generate_forecast_data
+from running_hub import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from running_hub import RunningHub
+
+    Called = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SHA = "1234567890abcdef1234567890abcdef12345678"
+TENANT = "ci-baseline"
+MODEL = "forecast_lgbm_baseline"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runner")
+
+
+def ok(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_a_release_as_the_guide_describes_it(hub: RunningHub, place: Path, call: Called) -> None:
+    """Generate, train, register, approve by somebody else, deploy, and roll back with curl."""
+    environ = {**hub.client_environ(), "GITHUB_SHA": SHA}
+    data, pickle = place / "training_data.csv", place / "model.pkl"
+    arguments = ["--model-type", "forecast", "--samples", "10000", "--output", str(data)]
+    assert ok(call("generate_training_data.py", *arguments, environ=environ)) == "Generated 10000 samples\n"
+
+    create = [
+        *("--tenant-id", TENANT, "--model-type", "forecast", "--algorithm", "lgbm"),
+        *("--data-path", str(data), "--priority", "high"),
+    ]
+    printed = ok(call("create_training_job.py", *create, "--output", str(pickle), environ=environ))
+    job_id = re.findall(r"^Job created: (job_\w+)$", printed, re.MULTILINE)
+    assert len(job_id) == 1, printed
+    assert "waits for an approval" in printed
+    assert pickle.read_bytes().startswith(b"PK")
+    report = json.loads((place / "report.json").read_text())
+    assert report["passed"] is True
+    assert report["failures"] == []
+
+    in_tenant = {**environ, "AIHUB_TENANT": TENANT}
+    register = ["--model-path", str(pickle), "--model-name", MODEL, "--stage", "Production"]
+    printed = ok(call("register_model.py", *register, environ=in_tenant))
+    assert f"Registered {MODEL} v1.0.0 (version 1)" in printed, "the file is that of the job's version"
+    assert "waits for approval" in printed
+
+    with hub.client(tenant=TENANT) as submitter:
+        (approval,) = submitter.approvals.list(state="pending")
+        with pytest.raises(ForbiddenError):
+            submitter.approvals.decide(approval.id, "approve", reason="my own work")
+    bob = hub.client_environ(hub.key_of("bob", "approver", tenant=TENANT))
+    ok(call("aihub", "approve", approval.id, "--reason", "looks right", environ=bob))
+    with hub.client(tenant=TENANT) as client:
+        job = client.jobs.wait(job_id[0], timeout_s=60, through_approval=True)
+        assert job.status == "completed"
+        serving = {one["environment"]: one["version"] for one in client.models.get(MODEL).serving}
+        assert serving == {"staging": 1, "production": 1}
+        assert client.models.version(MODEL, SHA).version == 1
+
+    update = ["--model-name", MODEL, "--version", SHA, "--status", "deployed"]
+    printed = ok(call("update_registry.py", *update, environ=in_tenant))
+    assert "v1.0.0 serves in production" in printed
+
+
+def test_rollback_by_the_guides_curl(hub: RunningHub, call: Called, place: Path) -> None:
+    """Two versions in production; the curl of the guide, which calls its JSON a form, goes back to the first."""
+    model, key = "rolled", hub.admin_key
+    rows = generate_forecast_data(3000, seed=3)
+    rows.write_csv(place / "rolled.csv")
+    (place / "rolled.yaml").write_text(
+        f"name: {model}\ntraining: {{target: load, features: [temperature, humidity], backtest_folds: 0}}\n"
+        "policy: {environments: {production: {approval: automatic}}}\n"
+    )
+    submit = [
+        "jobs",
+        "submit",
+        str(place / "rolled.yaml"),
+        "--data",
+        str(place / "rolled.csv"),
+        "--wait",
+        "--json",
+    ]
+    for seed in ("0", "1"):
+        spec = (place / "rolled.yaml").read_text()
+        (place / "rolled.yaml").write_text(
+            re.sub(r"(, seed: \d)?\}\npolicy", f", seed: {seed}}}\npolicy", spec)
+        )
+        ok(call("aihub", *submit, environ=hub.client_environ()))
+    with hub.client() as client:
+        newest, first = client.models.versions(model)
+        _in_production(hub, model, first.version)
+        _in_production(hub, model, newest.version)
+
+    versions = curl(hub, key, f'curl "http://api/models/{model}/versions"')
+    assert [item["semantic"] for item in versions["items"]] == [newest.semantic, first.semantic]
+    back = (
+        f'curl -X POST "http://api/models/{model}/rollback" -d \'{{"target_version": "{first.semantic}"}}\''
+    )
+    done = curl(hub, key, back)
+    assert (done["semantic"], done["action"]) == (first.semantic, "rollback")
+    history = ok(call("aihub", "models", model, "--history", "--json", environ=hub.client_environ()))
+    newest_first = [
+        item for item in json.loads(history)["deployments"] if item["environment"] == "production"
+    ]
+    assert [item["action"] for item in newest_first] == ["rollback", "deploy", "deploy"]
+    again = curl(hub, key, back, status=409)
+    assert again["code"] == "conflict"
+
+
+def _in_production(hub: RunningHub, model: str, version: int) -> None:
+    with hub.client() as client:
+        answer = client.models.deploy(model, version, reason="test")
+    approval = answer.get("approval")
+    if approval:
+        with hub.client(hub.key_of(f"bob-{version}", "approver")) as bob:
+            bob.approvals.decide(approval["id"], "approve", reason="fine")
+
+
+def curl(hub: RunningHub, key: str, command: str, *, status: int = 200) -> Any:
+    """Run a curl command of the guide, with the hub's address and a key."""
+    words = shlex.split(command.replace("http://api", hub.url))
+    if shutil.which("curl"):
+        extra = ["-s", "-w", "\n%{http_code}", "-H", f"Authorization: Bearer {key}"]
+        done = subprocess.run(words + extra, capture_output=True, text=True, check=True, timeout=60)
+        body, _, code = done.stdout.rpartition("\n")
+    else:
+        method = "POST" if "-d" in words else "GET"
+        url = next(word for word in words if word.startswith("http"))
+        headers = {"Authorization": f"Bearer {key}"}
+        content = None
+        if "-d" in words:
+            # As curl calls whatever -d sends.
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            content = words[words.index("-d") + 1]
+        response = httpx.request(method, url, headers=headers, content=content, timeout=60)
+        body, code = response.text, str(response.status_code)
+    assert int(code) == status, body
+    return json.loads(body)
+
+
+def test_the_guides_request_is_taken_as_it_is_written(hub: RunningHub) -> None:
+    """The body of `create_job` in the guide, dates without a zone and no data named, by whoever sends it."""
+    guide = {
+        "tenant_id": "literal",
+        "model_type": "forecast",
+        "config": {
+            "model_type": "forecast",
+            "algorithm": "lgbm",
+            "hyperparameters": {"n_estimators": 100, "learning_rate": 0.1, "max_depth": 7},
+            "training_start": "2024-01-01T00:00:00",
+            "training_end": "2024-12-31T23:59:59",
+            "features": ["temperature", "humidity"],
+            "target": "load",
+            "validation_split": 0.2,
+        },
+        "priority": "high",
+    }
+    headers = {"Authorization": f"Bearer {hub.admin_key}"}
+    response = httpx.post(f"{hub.url}/ai/training/jobs", json=guide, headers=headers, timeout=30)
+    assert response.status_code == 201, response.text
+    job = response.json()
+    assert job["job_id"].startswith("job_")
+    with hub.client(tenant="literal") as client:
+        assert client.jobs.get(job["job_id"]).priority == "high"
+        client.jobs.wait(job["job_id"], timeout_s=60)
+
+
+def test_exit_codes_are_those_of_run(hub: RunningHub, call: Called, place: Path) -> None:
+    environ = hub.client_environ()
+    generate_forecast_data(3000, seed=5).write_csv(place / "small.csv")
+    poor = "name: poor\ntraining: {target: load, features: [humidity], hyperparameters: {n_estimators: 2}, backtest_folds: 0}\n"
+    (place / "poor.yaml").write_text(poor)
+    arguments = ["--tenant-id", "default", "--model-type", "forecast", "--algorithm", "lgbm"]
+    small = ["--data-path", str(place / "small.csv")]
+    spec = ["--spec", str(place / "poor.yaml"), "--report", str(place / "poor")]
+    printed = ok(call("create_training_job.py", *arguments, *small, *spec, environ=environ), 1)
+    assert "Gate failed: poor" in printed
+    assert json.loads((place / "poor" / "report.json").read_text())["failures"]
+
+    (place / "empty.csv").write_text("timestamp,temperature,humidity\n2024-01-01,1,2\n")
+    wrong = ["--data-path", str(place / "empty.csv"), "--wait"]
+    done = call("create_training_job.py", *arguments, *wrong, environ=environ)
+    ok(done, 2)
+    assert "load" in done.stderr
+    nowhere = call("create_training_job.py", *arguments, "--data-path", "nowhere.csv", environ=environ)
+    ok(nowhere, 2)
+    unknown = [*arguments[:-1], "lgbmm", *small]
+    assert "lgbm" in call("create_training_job.py", *unknown, environ=environ).stderr
+    stranger = {**environ, "AIHUB_API_KEY": "hub_0123456789abcdef_" + "x" * 43}
+    ok(call("create_training_job.py", *arguments, *small, environ=stranger), 2)
+    away = {**environ, "AIHUB_URL": "http://127.0.0.1:9"}
+    ok(call("create_training_job.py", *arguments, *small, environ=away), 3)
+    assert call("update_registry.py", "--model-name", "x", environ=environ).returncode == 2
+
+
+def test_steps_of_the_guide_name_flags_that_the_scripts_have(call: Called, hub: RunningHub) -> None:
+    flags = {
+        "generate_training_data.py": ["--model-type", "--samples", "--output"],
+        "create_training_job.py": ["--tenant-id", "--model-type", "--algorithm", "--data-path", "--priority"],
+        "register_model.py": ["--model-path", "--model-name", "--stage"],
+        "update_registry.py": ["--model-name", "--version", "--status"],
+    }
+    for script, expected in flags.items():
+        printed = ok(call(script, "--help", environ=hub.client_environ()))
+        assert all(flag in printed for flag in expected), script
+        assert len((ROOT / "scripts" / script).read_text().splitlines()) <= 66
