@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from aihub.settings import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import Engine
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.registry import Registry
     from aihub.registry.signing import Signing
+    from aihub.serving.pool import HistoryOf, ServingPool
     from aihub.settings import Settings
     from aihub.store.audit import AuditLog
 
@@ -54,6 +56,32 @@ class Hub:
         if self.monitoring_engine is not self.engine:
             schema.upgrade(self.monitoring_engine)
         return Observations(self.monitoring_engine, RegistryContexts(self.engine, self.artifacts))
+
+    def serving_pool(
+        self,
+        *,
+        history_of: HistoryOf | None = None,
+        on_error: Callable[[BaseException], None] = lambda _error: None,
+    ) -> ServingPool:
+        """Return what serves the deployed models of this hub, not started; a process has one."""
+        from aihub.registry.sandbox import Limits
+        from aihub.serving.log import PredictionLog
+        from aihub.serving.pool import ServingPool
+
+        limits = Limits(
+            timeout_s=self.settings.load_timeout_s, memory_bytes=self.settings.sandbox_memory_mb << 20
+        )
+        return ServingPool(
+            self.engine,
+            self.artifacts,
+            PredictionLog(self.observations.ingest_predictions, on_error=on_error),
+            folder=self.settings.home / "serving",
+            # Derived: who sees hashes of columns must not come nearer to the key of the audit log.
+            key=hmac.digest(self.settings.read_audit_key(), b"aihub.serving.columns", "sha256"),
+            limits=limits,
+            history_of=history_of,
+            on_error=on_error,
+        )
 
 
 @contextmanager

@@ -106,6 +106,8 @@ class Settings(BaseModel):
         Names under which clients call the API, separated by commas; ``*``: any (`AIHUB_ALLOWED_HOSTS`).
     max_body_kb
         Largest body of a request that is no upload (`AIHUB_MAX_BODY_KB`).
+    max_bulk_mb
+        Largest body of a request for predictions as NDJSON, Arrow or Parquet (`AIHUB_MAX_BULK_MB`).
     max_dataset_mb
         Largest upload of a data set or a model (`AIHUB_MAX_DATASET_MB`).
     data_roots
@@ -162,6 +164,7 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
     max_body_kb: int = Field(default=1024, ge=1, le=1_048_576)
+    max_bulk_mb: int = Field(default=64, ge=1, le=1_048_576)
     max_dataset_mb: int = Field(default=2048, ge=1, le=1_048_576)
     data_roots: Names = ()
     data_hosts: Names = ()

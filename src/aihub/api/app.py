@@ -13,7 +13,18 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from aihub.api import audit, datasets, deployments, github, jobs, models, operations, problems, versions
+from aihub.api import (
+    audit,
+    datasets,
+    deployments,
+    github,
+    jobs,
+    models,
+    operations,
+    predictions,
+    problems,
+    versions,
+)
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
 
@@ -30,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     models.router,
     versions.router,
+    predictions.router,
     deployments.router,
     deployments.curled,
     audit.router,

@@ -58,8 +58,15 @@ def load_predictor(
         raise ArtifactError(text if text.startswith(str(path)) else f"{path}: {text}") from error
 
 
-def load_stored(path: str | PathLike[str], *, limits: Limits | None = None) -> StoredModel:
+def load_stored(
+    path: str | PathLike[str], *, limits: Limits | None = None, is_tried: bool = False
+) -> StoredModel:
     """Read an artefact of the hub; nothing else is looked into.
+
+    Parameters
+    ----------
+    is_tried
+        The same bytes were tried out before with the same libraries: no child process does it again.
 
     Raises
     ------
@@ -73,7 +80,9 @@ def load_stored(path: str | PathLike[str], *, limits: Limits | None = None) -> S
             f"{path} was not trained by the hub; ask it through `aihub validate` or its own library"
         )
     return _load_artifact(
-        artifacts.read_bytes(content, source=str(path)), limits=limits or _limits_of_environment()
+        artifacts.read_bytes(content, source=str(path)),
+        limits=limits or _limits_of_environment(),
+        is_tried=is_tried,
     )
 
 
@@ -98,7 +107,7 @@ def _load(content: bytes, source: str, *, trust: bool, limits: Limits) -> Predic
     raise ArtifactError(f"the content is none of the known kinds; pass {kinds}")
 
 
-def _load_artifact(artifact: Artifact, *, limits: Limits) -> StoredModel:
+def _load_artifact(artifact: Artifact, *, limits: Limits, is_tried: bool = False) -> StoredModel:
     """Check and try out the native files of an artefact, then read the model.
 
     Raises
@@ -110,7 +119,7 @@ def _load_artifact(artifact: Artifact, *, limits: Limits) -> StoredModel:
     from aihub.training.model import load_model  # noqa: PLC0415 - loads the model's own libraries
 
     files, models = boosters.check_native(artifact.files)
-    if models:
+    if models and not is_tried:
         with Child(memory_bytes=limits.memory_bytes) as child:
             boosters.try_out(child, models, timeout_s=limits.timeout_s)
     model = external.from_files(files) if artifact.manifest.kind == external.KIND else load_model(files)

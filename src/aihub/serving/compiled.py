@@ -107,16 +107,20 @@ class CompiledTableModel:
 
 
 def compile_version(
-    path: str | PathLike[str], *, limits: Limits | None = None, unseen: Unseen = Unseen.MISSING
+    path: str | PathLike[str],
+    *,
+    limits: Limits | None = None,
+    unseen: Unseen = Unseen.MISSING,
+    is_tried: bool = False,
 ) -> CompiledModel:
-    """Read the artefact at `path`, try its native files in another process, and compile it.
+    """Read the artefact at `path`, try its native files in another process (unless `is_tried`), and compile it.
 
     Raises
     ------
     ArtifactError
         The artefact is damaged, crashes the library, or is of a kind that cannot be served.
     """
-    model = load_stored(path, limits=limits).model
+    model = load_stored(path, limits=limits, is_tried=is_tried).model
     return compile_model(model, unseen=unseen)
 
 

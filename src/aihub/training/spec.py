@@ -25,6 +25,8 @@ class ModelSpec(StrictModel):
         ``thresholds`` and ``checks`` of the gate; checked by `aihub.validation`.
     policy
         What happens after the gate (approval, rollback); checked by `aihub.delivery`.
+    serving
+        How it answers and what is logged; checked by `aihub.serving.rules`.
     """
 
     name: ModelName = Field(description="Lower case letters, digits, dot, dash and underscore; 64 at most.")
@@ -32,6 +34,10 @@ class ModelSpec(StrictModel):
     training: TrainingConfig = Field(description="What to train.")
     validation: dict[str, Any] = Field(default_factory=dict, description="Thresholds and checks of the gate.")
     policy: dict[str, Any] = Field(default_factory=dict, description="What happens after the gate.")
+    serving: dict[str, Any] = Field(
+        default_factory=dict,
+        description="How it answers: unseen categories, and what of a prediction is logged.",
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON-able values, defaults left out."""

@@ -15,10 +15,14 @@ from aihub.training.config import TrainingConfig
 from aihub.training.data import DataFingerprint, PreparedTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from aihub.hub import Hub
+    from aihub.registry.records import Version
+    from aihub.serving.pool import ServingPool
     from aihub.training.model import TrainedModel
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 START = datetime(2024, 3, 4, tzinfo=UTC)
 FAST = {"n_estimators": 12, "learning_rate": 0.2, "max_depth": 4}
 
@@ -96,3 +100,95 @@ def train_forecast() -> Callable[..., TrainedModel]:
 def prepare() -> Callable[..., PreparedTable]:
     """The function of this file, for tests that make their own data."""
     return prepared
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub on SQLite in an empty folder."""
+    from aihub.hub import opened
+    from aihub.settings import Settings
+
+    with opened(Settings(home=tmp_path / "home", mlflow_tracking_uri="off")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def booster_text() -> Callable[[float], bytes]:
+    """A LightGBM model of `a` and `b` that answers about `slope` times `a`."""
+
+    def make(slope: float) -> bytes:
+        import lightgbm
+
+        rng = np.random.default_rng(0)
+        x = rng.uniform(size=(400, 2))
+        data = lightgbm.Dataset(x, slope * x[:, 0], feature_name=["a", "b"])
+        given = {"num_leaves": 7, "verbose": -1, "num_threads": 1}
+        return str(lightgbm.train(given, data, 20).model_to_string()).encode()
+
+    return make
+
+
+@pytest.fixture
+def register(hub: Hub, booster_text: Callable[[float], bytes]) -> Callable[..., Version]:
+    """Register a version: a booster of a slope, or a trained model."""
+    from aihub.registry import boosters
+    from aihub.registry.artifacts import Manifest, pack
+    from aihub.registry.external import ExternalModel
+    from aihub.registry.lineage import collect
+
+    def make(
+        slope: float = 1.0,
+        *,
+        name: str = "load",
+        model: Any = None,
+        tenant: str = "default",
+        spec: dict[str, Any] | None = None,
+    ) -> Version:
+        found = model or ExternalModel(boosters.load(boosters.parse(booster_text(slope))))
+        digest = hub.artifacts.put(pack(found.to_files(), Manifest(kind=found.kind, name=name)))
+        config = {
+            "model_type": "forecast",
+            "features": ["a"],
+            "target": "y",
+            "algorithm": "lgbm",
+            "seed": slope,
+        }
+        lineage = collect(config, {"sha256": "0" * 64, "rows": 9}, requested_by="ann", now=NOW)
+        return hub.registry_of(tenant).register_version(
+            name,
+            digest,
+            lineage,
+            status="candidate",
+            actor="ann",
+            now=NOW,
+            report={"passed": True},
+            spec=spec,
+        )
+
+    return make
+
+
+@pytest.fixture
+def deploy(hub: Hub) -> Callable[..., Any]:
+    """Deploy a version."""
+
+    def make(version: Version, *, tenant: str = "default", environment: str = "production") -> Any:
+        return hub.registry_of(tenant).deploy(
+            version.model, version.number, actor="ann", reason="because", now=NOW, environment=environment
+        )
+
+    return make
+
+
+@pytest.fixture
+def pool(hub: Hub) -> Iterator[ServingPool]:
+    """What serves the hub; the test starts it."""
+    made = hub.serving_pool()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """When keys are made: they have to count today."""
+    return datetime.now(UTC)

@@ -1,0 +1,300 @@
+"""`POST /models/{name}/predict` and `GET /models/{name}/schema`: before the framework, because one row is worth 100 microseconds.
+
+The border, the router, the validation and the thread pool of the API cost more than a prediction does. This application
+stands before all of them for these two addresses, does the same checks itself (host, credential, tenant, scope, body,
+schema), answers errors in the same form, and hands everything else on. Nothing here is written to the request log: the
+prediction log has every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import orjson
+import structlog
+
+from aihub.api.border import SECURITY_HEADERS
+from aihub.api.problems import of_error, problem
+from aihub.errors import AIHubError, InputError, NotFoundError
+from aihub.serving import protocol
+from aihub.serving.answering import answer_question, is_quick
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aihub.api.border import App, Message, Receive, Scope, Send
+    from aihub.api.context import Access
+    from aihub.serving.pool import ServingPool
+    from aihub.serving.routes import Route
+    from aihub.types import Identity
+
+log = structlog.get_logger("aihub.api")
+REMEMBERED_S = 1.0
+"""How long an identity is taken without asking the authenticator, which may ask the database."""
+MAX_REMEMBERED = 10_000
+THREADS = 4
+_PATH = re.compile(r"/models/([^/]+)/(predict|schema)")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_ENVIRONMENT = re.compile(rb"(?:^|&)environment=([a-z0-9._-]{1,32})(?:&|$)")
+_SAFE = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
+_JSON_HEADERS = [(b"content-type", b"application/json"), *_SAFE]
+_ARROW_HEADERS = [(b"content-type", protocol.ARROW.encode()), *_SAFE]
+
+
+class PredictRoute:
+    """ASGI application before another one.
+
+    Parameters
+    ----------
+    app
+        Takes everything else.
+    pool
+        What serves; the server starts and stops it.
+    access
+        Knows whom a bearer token stands for.
+    hosts
+        Names under which the hub is called; ``*``: any.
+    body_limit, bulk_limit
+        Bytes of a JSON body, and of one in a form for many rows.
+    environment
+        What is meant where a request names none (``?environment=staging``).
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        pool: ServingPool,
+        access: Access,
+        hosts: Collection[str],
+        body_limit: int = 1 << 20,
+        bulk_limit: int = 64 << 20,
+        environment: str = "production",
+    ) -> None:
+        self._app = app
+        self._pool = pool
+        self._access = access
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._known_hosts: set[bytes] = set()
+        self._limits = (body_limit, bulk_limit)
+        self._environment = environment
+        self._known: dict[tuple[bytes, bytes], tuple[Identity, float]] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="aihub-predict")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a prediction, or hand the request on."""
+        if scope["type"] == "http":
+            found = _PATH.fullmatch(scope["path"])
+            if found is not None and scope["method"] == ("POST" if found[2] == "predict" else "GET"):
+                await self._guarded(scope, receive, send, unquote(found[1]), is_schema=found[2] == "schema")
+                return
+        await self._app(scope, receive, send)
+
+    async def _guarded(
+        self, scope: Scope, receive: Receive, send: Send, name: str, *, is_schema: bool
+    ) -> None:
+        headers = dict(scope["headers"])
+        try:
+            if is_schema:
+                route = await self._route(scope, headers, name, "models:read")
+                await _send_json(send, orjson.dumps(_schema(route)))
+            else:
+                await self._predict(scope, headers, receive, send, name)
+        except AIHubError as error:
+            await self._refuse(scope, headers, receive, send, of_error(error, _request_id(headers)))
+        except _Refusal as refusal:
+            answer = problem(refusal.status, refusal.code, refusal.detail, request_id=_request_id(headers))
+            await self._refuse(scope, headers, receive, send, answer)
+        except (
+            Exception
+        ):  # border of a request: whatever it is, the caller gets an answer and we get the traceback
+            request_id = _request_id(headers)
+            log.exception("predict.failed", path=scope["path"], request_id=request_id)
+            detail = "a fault of the hub; its log has the traceback under this request_id"
+            await self._refuse(
+                scope, headers, receive, send, problem(500, "internal", detail, request_id=request_id)
+            )
+
+    async def _refuse(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, answer: Any
+    ) -> None:
+        del headers
+
+        async def with_safety(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_SAFE]}
+            await send(message)
+
+        await answer(scope, receive, with_safety)
+
+    async def _predict(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, name: str
+    ) -> None:
+        started = time.perf_counter()
+        route = await self._route(scope, headers, name, "predict")
+        kind = headers.get(b"content-type", b"").decode("latin-1")
+        is_bulk = bool(kind) and kind.partition(";")[0].strip().lower() in protocol.BULK
+        body = await _body(headers, receive, self._limits[is_bulk])
+        try:
+            request_id = headers.get(b"x-request-id")
+            subject = "" if request_id is None else request_id.decode("latin-1")
+            work = partial(answer_question, self._pool, route, subject=subject)
+            if is_bulk or len(body) > 100_000:  # noqa: PLR2004 - beyond some milliseconds nobody else should wait
+                loop = asyncio.get_running_loop()
+                accepts_arrow = protocol.ARROW.encode() in headers.get(b"accept", b"")
+                content, is_arrow = await loop.run_in_executor(
+                    self._threads, partial(_whole, work, body, kind, is_arrow=accepts_arrow)
+                )
+                await _send(send, content, _ARROW_HEADERS if is_arrow else _JSON_HEADERS)
+                route.usage.observe(time.perf_counter() - started)
+                return
+            question = protocol.read(body, kind)
+            if is_quick(route, question):
+                content = work(question)
+            else:
+                loop = asyncio.get_running_loop()
+                content = await loop.run_in_executor(self._threads, work, question)
+        except AIHubError:
+            route.usage.refused += 1
+            raise
+        await _send_json(send, content)
+        route.usage.observe(time.perf_counter() - started)
+
+    async def _route(self, scope: Scope, headers: dict[bytes, bytes], name: str, needed: str) -> Route:
+        host = headers.get(b"host", b"")
+        if host not in self._known_hosts:
+            self._check_host(host)
+        identity = await self._identity(headers)
+        if needed not in identity.scopes:
+            identity.require(needed)
+        query = scope.get("query_string", b"")
+        environment = self._environment
+        if query:
+            found = _ENVIRONMENT.search(query)
+            environment = found[1].decode() if found else environment
+        route = self._pool.find(identity.tenant, name, environment)
+        if route is None:
+            raise self._not_there(identity.tenant, name, environment)
+        return route
+
+    def _not_there(self, tenant: str, name: str, environment: str) -> AIHubError:
+        failure = self._pool.failures.get((tenant, name, environment))
+        if failure is not None:
+            raise _Refusal(503, "unavailable", f"{name!r} cannot be served: {failure}")
+        known = [key[1] for key in self._pool.routes if key[0] == tenant and key[2] == environment]
+        return NotFoundError(f"model that serves in {environment}", name[:80], known)
+
+    async def _identity(self, headers: dict[bytes, bytes]) -> Identity:
+        given = headers.get(b"authorization", b"")
+        tenant = headers.get(b"x-aihub-tenant", b"")
+        key = (hashlib.sha256(given).digest(), tenant)
+        known = self._known.get(key)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        kind, _, token = given.decode("latin-1").partition(" ")
+        credential = token.strip() if kind.lower() == "bearer" else None
+        loop = asyncio.get_running_loop()
+        identity = await loop.run_in_executor(
+            self._threads, self._authenticate, credential, tenant.decode("latin-1") or None
+        )
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[key] = (identity, time.monotonic() + REMEMBERED_S)
+        return identity
+
+    def _authenticate(self, credential: str | None, tenant: str | None) -> Identity:
+        now = datetime.now(UTC)
+        return self._access.acting_in(self._access.authenticate(credential, now), tenant, now)
+
+    def _check_host(self, host: bytes) -> None:
+        text = host.decode("latin-1").lower()
+        name = text.rpartition(":")[0] if re.search(r":\d+$", text) else text
+        if "*" not in self._hosts and name not in self._hosts:
+            detail = "the hub is not called by this host name; add it to AIHUB_ALLOWED_HOSTS"
+            raise _Refusal(421, "misdirected", detail)
+        if len(self._known_hosts) < MAX_REMEMBERED:
+            self._known_hosts.add(host)
+
+
+class _Refusal(Exception):  # noqa: N818 - it never leaves this module
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+def _whole(work: Any, body: bytes, kind: str, *, is_arrow: bool) -> tuple[bytes, bool]:
+    question = protocol.read(body, kind)
+    return work(question, is_arrow=is_arrow), is_arrow
+
+
+def _schema(route: Route) -> dict[str, Any]:
+    champion = route.champion
+    return {
+        "model": route.key[1],
+        "version": champion.number,
+        "semantic": champion.semantic,
+        "kind": champion.model.kind,
+        **champion.model.contract.to_dict(),
+    }
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    length = headers.get(b"content-length")
+    if length is not None:
+        if not length.isdigit():
+            raise _Refusal(400, "bad_request", "Content-Length is not a number; correct it")
+        if int(length[:18]) > limit:
+            raise _too_large(limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InputError("the caller went away in the middle of the body")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+        body = b"".join(parts)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> _Refusal:
+    return _Refusal(
+        413,
+        "too_large",
+        f"the body has more than the {limit:,} bytes that this address takes; send fewer rows, or Arrow or Parquet",
+    )
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
+    return given.decode("latin-1") if _GIVEN_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+
+
+async def _send_json(send: Send, body: bytes) -> None:
+    await _send(send, body, _JSON_HEADERS)
+
+
+async def _send(send: Send, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,140 @@
+"""One question to one route: choose the version, check, predict, log, write. What runs per request, and nothing else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aihub.errors import InputError
+from aihub.monitoring.predictions import id_text
+from aihub.serving import protocol
+from aihub.serving.compiled import CompiledBooster
+from aihub.serving.contract import Rows
+from aihub.serving.forecasts import MAX_PREPARED_ROWS, CompiledForecast
+
+if TYPE_CHECKING:
+    from aihub.serving.answers import Answer
+    from aihub.serving.pool import ServingPool
+    from aihub.serving.protocol import Question
+    from aihub.serving.routes import Loaded, Route
+
+QUICK_ROWS = 500
+"""Rows up to which a booster answers within a millisecond or two."""
+
+
+def is_quick(route: Route, question: Question) -> bool:
+    """Whether the answer takes so little that handing it to a thread would cost more."""
+    if question.is_horizon:
+        return False
+    if question.records is not None:
+        rows = len(question.records)
+    else:
+        rows = len(next(iter((question.columns or {}).values()), ()))
+    return all(_is_quick(loaded, rows) for loaded in (route.champion, route.challenger) if loaded is not None)
+
+
+def _is_quick(loaded: Loaded, rows: int) -> bool:
+    if isinstance(loaded.model, CompiledBooster):
+        return rows <= QUICK_ROWS
+    return isinstance(loaded.model, CompiledForecast) and rows <= MAX_PREPARED_ROWS
+
+
+def answer_question(
+    pool: ServingPool, route: Route, question: Question, *, subject: str = "", is_arrow: bool = False
+) -> bytes:
+    """Answer and count; the answer is in the log's queue when this returns.
+
+    Parameters
+    ----------
+    subject
+        Name of the request, which a canary without series is chosen by.
+
+    Raises
+    ------
+    InputError
+        The rows do not fit the version's contract, or the model cannot answer the question.
+    UnavailableError
+        The log takes nothing more.
+    """
+    pool.log.admit(1)
+    first = pool.log.ids.one()
+    loaded = route.champion
+    if route.challenger is not None:
+        loaded = route.choose(_subject(route, question) or subject or str(first))
+    rows, answer = _ask(pool, loaded, question)
+    if len(answer) == 1:
+        ids = [id_text(first)]
+        by_row = rows.by_row
+        row = (
+            by_row[0]
+            if by_row is not None
+            else tuple(rows.column(at)[0] for at in range(len(rows.by_column or ())))
+        )
+        pool.log.one(loaded.channel, first, row, answer)
+    else:
+        numbers = pool.log.ids.take(len(answer))
+        ids = [f"p_{number:016x}" for number in numbers.tolist()]
+        pool.log.many(loaded.channel, numbers, rows, answer)
+    route.usage.rows += len(answer)
+    if route.shadow is not None:
+        pool.shadows.put(partial(_shadow, pool, route.shadow, question))
+    if is_arrow:
+        return protocol.write_arrow(loaded, answer, ids)
+    return protocol.write(route.key[1], loaded, answer, ids)
+
+
+def _ask(pool: ServingPool, loaded: Loaded, question: Question) -> tuple[Rows, Answer]:
+    model = loaded.model
+    if question.is_horizon:
+        return _forecast(pool, loaded, question)
+    rows = protocol.checked(question, model.contract)
+    mark = pool.box.mark
+    mark.value = loaded.slot
+    try:
+        answer = model.predict(rows, level=question.level)
+    finally:
+        mark.value = 0
+    if question.series is not None or question.timestamp is not None:
+        protocol.annotate(answer, question)
+    return rows, answer
+
+
+def _forecast(pool: ServingPool, loaded: Loaded, question: Question) -> tuple[Rows, Answer]:
+    model = loaded.model
+    if not isinstance(model, CompiledForecast):
+        raise InputError("only forecast models answer a horizon; send records or columns")
+    if question.level is not None:
+        raise InputError("a horizon is answered at the model's own level; leave 'level' out, or send records")
+    future = protocol.future_table(question.future, model.contract)
+    pool.box.mark.value = loaded.slot
+    try:
+        answer = model.forecast(question.horizon, future=future)
+    finally:
+        pool.box.mark.value = 0
+    # The features of these rows were not sent: the log has the answers alone.
+    return Rows(0, by_column=[]), answer
+
+
+def _shadow(pool: ServingPool, loaded: Loaded, question: Question) -> None:
+    """Ask a version whose answer is logged and not sent."""
+    pool.log.admit(1)
+    rows, answer = _ask(pool, loaded, question)
+    pool.log.many(loaded.channel, pool.log.ids.take(len(answer)), rows, answer)
+
+
+def _subject(route: Route, question: Question) -> str:
+    """Return the series that all rows speak of, empty where they speak of none or of several."""
+    if question.series:
+        found = set(question.series)
+    else:
+        name = next(
+            (column.name for column in route.champion.model.contract.columns if column.role == "series"), None
+        )
+        if name is None or question.is_horizon:
+            return ""
+        if question.records is not None:
+            found = {str(row.get(name)) for row in question.records if isinstance(row, dict)}
+        else:
+            values = (question.columns or {}).get(name)
+            found = {str(one) for one in values} if isinstance(values, list) else set()
+    return found.pop() if len(found) == 1 else ""

@@ -1,0 +1,311 @@
+"""Requests in, answers out: JSON, NDJSON, Arrow IPC and Parquet, as values and bytes. Knows no HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from aihub.errors import DataError, InputError, did_you_mean
+from aihub.serving.contract import Role
+from aihub.serving.stamps import micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aihub.serving.answers import Answer
+    from aihub.serving.contract import Contract, Rows
+    from aihub.serving.routes import Loaded
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+BULK = frozenset((NDJSON, "application/ndjson", "application/jsonl", ARROW, "application/vnd.apache.arrow.file", PARQUET))  # fmt: skip
+FIELDS = frozenset(("records", "columns", "horizon", "future", "level", "series", "timestamp"))
+MAX_ROWS = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Question:
+    """What a request asks.
+
+    Attributes
+    ----------
+    records, columns
+        Rows, in one of both forms; None where a horizon is asked for.
+    series, timestamp
+        What the rows of a model speak of that has no such columns itself; for the log.
+    """
+
+    records: list[Any] | None = None
+    columns: Mapping[str, Any] | None = None
+    horizon: int | None = None
+    is_horizon: bool = False
+    future: Any = None
+    level: float | None = None
+    series: list[str] | None = None
+    timestamp: list[str] | None = None
+
+
+def read(body: bytes, content_type: str) -> Question:
+    """Read a request.
+
+    Raises
+    ------
+    InputError
+        The body is not what the content type says, or has no rows and no horizon.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in ("", JSON):
+        return _json(body)
+    if kind in (NDJSON, "application/ndjson", "application/jsonl"):
+        return Question(
+            records=[_line(line, at) for at, line in enumerate(body.splitlines(), 1) if line.strip()]
+        )
+    if kind in BULK:
+        return Question(columns=_arrow(body, kind))
+    known = f"{JSON}, {NDJSON}, {ARROW}, {PARQUET}"
+    raise InputError(f"content type {kind[:80]!r} is not one that predictions take; send {known}")
+
+
+def _json(body: bytes) -> Question:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InputError(
+            f"the body is not JSON ({error}); NaN and Infinity are none either, send null"
+        ) from None
+    if isinstance(document, list):
+        return Question(records=document)
+    if not isinstance(document, dict):
+        raise InputError('the body is no object; send {"records": [{...}]}')
+    if len(document) == 1 and "records" in document:
+        records = document["records"]
+        if isinstance(records, list):
+            return Question(records=records)
+    return _envelope(document)
+
+
+def _envelope(document: dict[str, Any]) -> Question:
+    unknown = [name for name in document if name not in FIELDS]
+    if unknown:
+        name = str(unknown[0])[:80]
+        raise DataError(f"is no field of a request.{did_you_mean(name, FIELDS)} Leave it out.", column=name)
+    asked = [name for name in ("records", "columns", "horizon") if name in document]
+    if len(asked) != 1:
+        raise InputError("send exactly one of 'records', 'columns' and 'horizon'")
+    question = Question(level=_level(document.get("level")))
+    if asked[0] == "horizon":
+        horizon = document["horizon"]
+        if horizon is not None and (type(horizon) is not int or horizon < 1):
+            raise DataError("is no number of steps; send 1 or more, or null", column="horizon")
+        question.horizon, question.is_horizon, question.future = horizon, True, document.get("future")
+        return question
+    rows = document[asked[0]]
+    if asked[0] == "records":
+        if not isinstance(rows, list):
+            raise DataError("is no list; send one object a row", column="records")
+        question.records = rows
+    else:
+        if not isinstance(rows, dict):
+            raise DataError("is no object; send one list of values a column", column="columns")
+        question.columns = rows
+    question.series = _texts(document, "series")
+    question.timestamp = _texts(document, "timestamp")
+    return question
+
+
+def _level(level: Any) -> float | None:
+    if level is None:
+        return None
+    if type(level) not in (int, float) or not 0 < level < 1:
+        raise DataError("is no share between 0 and 1, such as 0.9", column="level")
+    return float(level)
+
+
+def _texts(document: Mapping[str, Any], name: str) -> list[str] | None:
+    values = document.get(name)
+    if values is None:
+        return None
+    if isinstance(values, str):
+        values = [values]
+    if not isinstance(values, list) or any(type(value) is not str for value in values):
+        raise DataError("is no list of texts; send one a row", column=name)
+    return values
+
+
+def _line(line: bytes, at: int) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"is not JSON ({error})", row=at) from None
+
+
+def _arrow(body: bytes, kind: str) -> dict[str, Any]:
+    import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    source = pa.BufferReader(body)
+    try:
+        if kind == PARQUET:
+            file = pq.ParquetFile(source)
+            if file.metadata.num_rows > MAX_ROWS:
+                raise InputError(f"more than {MAX_ROWS:,} rows; send them in several requests")
+            table = file.read(use_threads=False)
+        elif kind == ARROW:
+            table = pa.ipc.open_stream(source).read_all()
+        else:
+            table = pa.ipc.open_file(source).read_all()
+        table.validate()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"the body cannot be read as {kind} ({str(error)[:200]}); write it again") from None
+    return {name: _values(name, table.column(name)) for name in table.column_names}
+
+
+def _values(name: str, column: Any) -> Any:
+    """One column as the contract checks it: an array of numbers or times, else a list."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise DataError(f"holds {kind} where the model takes numbers or text; convert it", column=name)
+    if pa.types.is_timestamp(kind):
+        if column.null_count:
+            row = int(pc.index(column.is_null(), value=True).as_py()) + 1
+            raise DataError("is empty where the model takes a time stamp", column=name, row=row)
+        if kind.tz is None:
+            return [stamp.isoformat() for stamp in column.cast(pa.timestamp("us")).to_pylist()]
+        return column.cast(pa.timestamp("us", kind.tz)).to_numpy().astype("datetime64[us]")
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        if pa.types.is_floating(kind):
+            odd = pc.invert(pc.is_finite(column)).fill_null(False)  # noqa: FBT003 - Arrow's own signature
+            if pc.any(odd).as_py():
+                row = int(pc.index(odd, value=True).as_py()) + 1
+                raise DataError(
+                    "is not a finite number; leave it empty (null) where none is known", column=name, row=row
+                )
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column.to_pylist()
+
+
+def checked(question: Question, contract: Contract) -> Rows:
+    """Check the rows of a question.
+
+    Raises
+    ------
+    DataError
+        A row does not fit the contract, or there are too many.
+    """
+    if question.records is not None:
+        rows = contract.records(question.records)
+    else:
+        rows = contract.by_column(question.columns or {})
+    if rows.count > MAX_ROWS:
+        raise InputError(f"more than {MAX_ROWS:,} rows; send them in several requests")
+    return rows
+
+
+def annotate(answer: Answer, question: Question) -> None:
+    """Write what the request says about its rows into the answer of a model that knows neither series nor time.
+
+    Raises
+    ------
+    DataError
+        There is not one a row, or a text is no time stamp.
+    """
+    for name in ("series", "timestamp"):
+        values = getattr(question, name)
+        if values is not None and len(values) != len(answer):
+            raise DataError(f"has {len(values)} entries for {len(answer)} rows; send one a row", column=name)
+    if answer.series is None:
+        answer.series = question.series
+    if answer.target_us is None and question.timestamp is not None:
+        answer.target_us = micros(question.timestamp, "UTC", column="timestamp").tolist()
+
+
+def write(model: str, loaded: Loaded, answer: Answer, ids: list[str]) -> bytes:
+    """Return an answer as JSON: one list a field, one entry a row."""
+    document: dict[str, Any] = {
+        "model": model,
+        "version": loaded.number,
+        "semantic": loaded.semantic,
+        "ids": ids,
+        "prediction": answer.prediction,
+    }
+    if answer.lower is not None:
+        document["lower"], document["upper"], document["level"] = answer.lower, answer.upper, answer.level
+    if answer.score is not None:
+        document["anomaly"] = [flag > 0 for flag in answer.prediction]
+        document["score"] = answer.score
+    if answer.target_us is not None:
+        document["timestamp"] = stamps(answer.target_us)
+        if answer.series is not None and any(answer.series):
+            document["series"] = answer.series
+    return orjson.dumps(document)
+
+
+def stamps(target_us: Any) -> list[str]:
+    """Return microseconds since 1970 as ISO 8601 in UTC."""
+    return [(_EPOCH + timedelta(microseconds=one)).isoformat().replace("+00:00", "Z") for one in target_us]
+
+
+def write_arrow(loaded: Loaded, answer: Answer, ids: list[str]) -> bytes:
+    """Return an answer as an Arrow IPC stream: one row a row; model version in the schema's metadata."""
+    import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
+
+    columns: dict[str, Any] = {"id": ids, "prediction": np.asarray(answer.prediction, dtype=np.float64)}
+    for name in ("lower", "upper", "score"):
+        values = getattr(answer, name)
+        if values is not None:
+            columns[name] = np.asarray(values, dtype=np.float64)
+    if answer.target_us is not None:
+        columns["timestamp"] = pa.array(answer.target_us, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    if answer.series is not None:
+        columns["series"] = list(answer.series)
+    table = pa.table(columns).replace_schema_metadata({"version": str(loaded.number)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def future_table(future: Any, contract: Contract) -> Any:
+    """Return the covariates of the hours to come as a table; None where none were sent.
+
+    Raises
+    ------
+    DataError
+        They are neither records nor columns.
+    """
+    if future is None:
+        return None
+    import polars as pl  # noqa: PLC0415 - only whole horizons need tables
+
+    names = [column.name for column in contract.columns]
+    if isinstance(future, list) and all(isinstance(row, dict) for row in future):
+        table: dict[str, Any] = {name: [row.get(name) for row in future] for name in names}
+    elif isinstance(future, dict) and all(isinstance(values, list) for values in future.values()):
+        table = {name: future.get(name, []) for name in names}
+    else:
+        raise DataError("is neither a list of rows nor lists by column", column="future")
+    numbers = {column.name for column in contract.columns if column.role is Role.NUMBER}
+    try:
+        return pl.DataFrame(
+            {
+                name: pl.Series(values, dtype=pl.Float64 if name in numbers else pl.String)
+                for name, values in table.items()
+            }
+        )
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"does not fit the model's schema ({str(error)[:200]}); send every column of it", column="future"
+        ) from None

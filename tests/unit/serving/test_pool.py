@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from aihub.serving.answering import answer_question
+from aihub.serving.blackbox import BlackBox
+from aihub.serving.forecasts import Past
+from aihub.serving.pool import WARM
+from aihub.serving.protocol import Question
+from aihub.store.engine import write
+from aihub.store.job_tables import rollouts
+from aihub.store.tables import models, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aihub.hub import Hub
+    from aihub.registry.records import Version
+    from aihub.serving.pool import ServingPool
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+KEY = ("default", "load", "production")
+ROW = {"a": 0.5, "b": 0.1}
+
+
+def ask(
+    pool: ServingPool, *, model: str = "load", tenant: str = "default", subject: str = ""
+) -> dict[str, Any]:
+    route = pool.find(tenant, model, "production")
+    assert route is not None
+    found: dict[str, Any] = orjson.loads(
+        answer_question(pool, route, Question(records=[ROW]), subject=subject)
+    )
+    return found
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def roll_out(hub: Hub, version: Version, strategy: str, share: float) -> None:
+    with write(hub.engine, tenant="default") as connection:
+        row = connection.execute(
+            sa.select(versions.c.id, versions.c.model_id)
+            .join(models, models.c.id == versions.c.model_id)
+            .where(models.c.name == version.model, versions.c.number == version.number)
+        ).one()
+        connection.execute(
+            sa.insert(rollouts).values(
+                tenant_id="default", uid=f"r{version.number}", model_id=row.model_id, version_id=row.id,
+                environment="production", strategy=strategy, share=share, steps=[], state="active", actor="ann",
+                reason="", started_at=NOW, stepped_at=NOW,
+            )
+        )  # fmt: skip
+
+
+def test_it_follows_deployments_and_rollbacks(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    pool.start()
+    assert ask(pool)["prediction"] == pytest.approx([0.5], abs=0.1)
+    deploy(register(4.0))
+    until(lambda: ask(pool)["version"] == 2)
+    assert ask(pool)["prediction"] == pytest.approx([2.0], abs=0.2)
+    hub.registry.rollback("load", actor="ann", reason="worse", now=NOW)
+    assert until(lambda: ask(pool)["version"] == 1) < 1.0
+
+
+def test_a_request_sees_one_version_while_it_is_swapped(
+    pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    first, second = register(1.0), register(4.0)
+    deploy(first)
+    pool.start()
+    wrong: list[Any] = []
+    ended = threading.Event()
+
+    def ask_on() -> None:
+        while not ended.is_set():
+            found = ask(pool)
+            is_first = found["prediction"][0] < 1.0
+            if is_first != (found["version"] == 1):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=ask_on) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for version in (second, first, second, first):
+        deploy(version)
+        until(lambda version=version: ask(pool)["version"] == version.number)  # type: ignore[misc]
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_start_restores_what_serves_and_what_a_rollback_may_go_to(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    for slope in (1.0, 2.0, 3.0):
+        deploy(register(slope))
+    pool.start()
+    assert ask(pool)["version"] == 3
+    assert {number for number, _ in pool._warm[KEY].by_version} == {1, 2, 3}
+    hub.registry.rollback("load", actor="ann", reason="worse", now=NOW)
+    assert until(lambda: ask(pool)["version"] == 2) < 1.0
+    for slope in range(4, 9):
+        deploy(register(float(slope)))
+        pool.refresh()
+    assert len(pool._warm[KEY].by_version) == WARM + 1
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_one_before_in_place(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    pool.start()
+    second = register(2.0)
+    deploy_order = hub.artifacts.path(second.digest)
+    deploy(second)
+    deploy_order.write_bytes(b"damaged")
+    pool._warm[KEY].by_version.pop((2, second.digest), None)
+    pool._signature = None
+    pool.refresh()
+    assert ask(pool)["version"] == 1
+    assert "version 2" in pool.failures[KEY]
+
+
+def test_tenants_and_environments_are_apart(
+    pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    deploy(register(2.0, tenant="other"), tenant="other")
+    deploy(register(3.0), environment="staging")
+    pool.start()
+    assert ask(pool)["prediction"] == pytest.approx([0.5], abs=0.1)
+    assert ask(pool, tenant="other")["prediction"] == pytest.approx([1.0], abs=0.1)
+    assert pool.find("other", "load", "staging") is None
+    staging = pool.find("default", "load", "staging")
+    assert staging is not None
+    assert staging.champion.number == 2
+
+
+def test_a_canary_answers_its_share_and_always_the_same_subjects(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    roll_out(hub, register(2.0), "canary", 0.25)
+    pool.start()
+    chosen = {str(one): ask(pool, subject=str(one))["version"] for one in range(2_000)}
+    assert sum(version == 2 for version in chosen.values()) == pytest.approx(500, abs=80)
+    assert all(ask(pool, subject=one)["version"] == version for one, version in list(chosen.items())[:200])
+    with write(hub.engine, tenant="default") as connection:
+        connection.execute(sa.update(rollouts).values(share=0.5))
+    pool.refresh()
+    assert all(ask(pool, subject=one)["version"] == 2 for one, version in chosen.items() if version == 2)
+
+
+def test_a_shadow_is_logged_and_not_heard(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    roll_out(hub, register(2.0), "shadow", 0.0)
+    pool.start()
+    assert {ask(pool)["version"] for _ in range(20)} == {1}
+    until(lambda: pool.shadows.asked == 20)
+    until(lambda: pool.log.counts.written == 40)
+
+
+def test_actuals_reach_the_forecast_that_serves(
+    hub: Hub, register: Callable[..., Version], deploy: Callable[..., Any], train_forecast: Callable[..., Any]
+) -> None:
+    model = train_forecast(features=[])
+    deploy(register(model=model))
+    end_us = int((model.history.step.max() * 3600 + model.codec.offset_s) * 1_000_000)
+    past = Past({"": [end_us + 3_600_000_000]}, {"": [500.0]})
+    pool = hub.serving_pool(history_of=lambda _tenant, _model: (1, past))
+    pool.start()
+    try:
+        until(lambda: pool.routes[KEY].champion.revision == 1)
+        answer = pool.routes[KEY].champion.model.forecast(1)  # type: ignore[attr-defined]
+        assert answer.target_us == [end_us + 2 * 3_600_000_000]
+    finally:
+        pool.stop()
+
+
+def test_a_version_that_ended_two_processes_is_not_asked_again(
+    hub: Hub, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    first, second = register(1.0), register(2.0)
+    deploy(first)
+    deploy(second)
+    folder = hub.settings.home / "serving"
+    die = (
+        "import sys, os, signal; from pathlib import Path; from aihub.serving.blackbox import BlackBox\n"
+        "box = BlackBox(Path(sys.argv[1])); box.mark.value = box.slot(sys.argv[2]); os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    for _ in range(2):
+        died = subprocess.run([sys.executable, "-c", die, str(folder), second.digest], check=False)
+        assert died.returncode < 0
+    pool = hub.serving_pool()
+    pool.start()
+    try:
+        assert "ended the serving process twice" in pool.failures[KEY]
+        # What answers is the last version before it.
+        assert ask(pool)["version"] == 1
+    finally:
+        pool.stop()
+
+
+def test_a_process_that_ends_well_leaves_no_mark(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    box.mark.value = box.slot("d" * 64)
+    box.close()
+    again = BlackBox(tmp_path)
+    assert not again.crashes
+    again.close()

@@ -1,0 +1,186 @@
+"""The lean route through the whole application, as a server runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import orjson
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from aihub.asgi import build
+from aihub.serving import protocol
+from aihub.store import keys
+from aihub.store.engine import write
+from aihub.types import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from aihub.hub import Hub
+    from aihub.serving.pool import ServingPool
+
+ROW = {"a": 0.5, "b": 0.1}
+
+
+class Caller:
+    """Sends requests into the application."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self.app = app
+        self.token = token
+
+    def __call__(self, method: str, path: str, *, token: str | None = None, **given: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token or self.token}", **given.pop("headers", {})}
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(method, path, headers=headers, **given)
+
+        return asyncio.run(send())
+
+    def predict(self, body: Any, name: str = "load", **given: Any) -> httpx.Response:
+        return self("POST", f"/models/{name}/predict", json=body, **given)
+
+
+def token_of(hub: Hub, role: Role, now: datetime, tenant: str = "default") -> str:
+    from aihub.store import tenants  # noqa: PLC0415 - beside its only use
+
+    with write(hub.engine, tenant="*") as connection:
+        tenants.ensure(connection, tenant, actor="hub", now=now, audit=hub.audit, source="test")
+        return keys.issue(
+            connection, tenant=tenant, principal="ann", role=role, actor="hub", now=now, audit=hub.audit
+        ).token
+
+
+@pytest.fixture
+def call(
+    hub: Hub, pool: ServingPool, register: Callable[..., Any], deploy: Callable[..., Any], now: datetime
+) -> Caller:
+    deploy(register(1.0))
+    pool.start()
+    return Caller(build(hub, pool=pool), token_of(hub, Role.TRAINER, now))
+
+
+def test_a_row_is_answered_with_version_and_id(call: Caller) -> None:
+    answer = call.predict({"records": [ROW]})
+    assert answer.status_code == 200
+    found = answer.json()
+    assert found["prediction"] == pytest.approx([0.5], abs=0.1)
+    assert (found["model"], found["version"], found["semantic"]) == ("load", 1, "v1.0.0")
+    assert found["ids"][0].startswith("p_")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_schema_says_what_is_taken(call: Caller) -> None:
+    found = call("GET", "/models/load/schema").json()
+    assert [column["name"] for column in found["columns"]] == ["a", "b"]
+    assert found["unseen_categories"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ({"records": [ROW, {"a": 1}]}, 422, "bad_data", "b"),
+        ({"records": [{**ROW, "c": 1}]}, 422, "bad_data", "c"),
+        ({"records": [{**ROW, "a": "x"}]}, 422, "bad_data", "a"),
+        ({"horizon": 3}, 422, "bad_input", None),
+        ({"records": [ROW], "level": 0.9}, 422, "bad_input", None),
+        ({"records": [ROW], "timestamp": ["yesterday"]}, 422, "bad_data", "timestamp"),
+        ({"records": [ROW], "series": ["a", "b"]}, 422, "bad_data", "series"),
+    ],
+)
+def test_what_does_not_fit_is_a_problem(
+    call: Caller, body: Any, status: int, code: str, field: str | None
+) -> None:
+    answer = call.predict(body)
+    found = answer.json()
+    assert (answer.status_code, found["code"], found.get("field")) == (status, code, field)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert found["request_id"].startswith("req_")
+
+
+def test_credentials_scopes_names_and_hosts_are_checked(call: Caller, hub: Hub, now: datetime) -> None:
+    body = {"records": [ROW]}
+    assert call.predict(body, token="hub_0123456789abcdef_" + "x" * 43).status_code == 401
+    viewer = token_of(hub, Role.VIEWER, now)
+    assert call.predict(body, token=viewer).status_code == 403
+    assert call("GET", "/models/load/schema", token=viewer).status_code == 200
+    assert call.predict(body, name="laod").status_code == 404
+    assert "Did you mean 'load'" in call.predict(body, name="laod").json()["detail"]
+    stranger = token_of(hub, Role.TRAINER, now, tenant="other")
+    assert call.predict(body, token=stranger).status_code == 404
+    assert call.predict(body, headers={"host": "evil.example"}).status_code == 421
+    assert call("POST", "/models/load/predict?environment=staging", json=body).status_code == 404
+
+
+def test_bodies_have_a_limit(call: Caller) -> None:
+    answer = call("POST", "/models/load/predict", content=b" " * (1 << 20) + b"{}")
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_tables_are_taken_and_given(call: Caller) -> None:
+    table = pl.DataFrame([ROW] * 700).to_arrow()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    headers = {"content-type": protocol.ARROW, "accept": protocol.ARROW}
+    answer = call("POST", "/models/load/predict", content=bytes(sink.getvalue()), headers=headers)
+    found = pl.from_arrow(pa.ipc.open_stream(answer.content).read_all())
+    assert isinstance(found, pl.DataFrame)
+    assert found.height == found.get_column("id").n_unique() == 700
+    many = call.predict({"records": [ROW] * 700})
+    assert many.json()["prediction"] == found.get_column("prediction").to_list()
+
+
+def test_a_forecast_is_asked_for_hours_and_an_unknown_route_goes_on(
+    call: Caller,
+    pool: ServingPool,
+    register: Callable[..., Any],
+    deploy: Callable[..., Any],
+    train_forecast: Callable[..., Any],
+) -> None:
+    model = train_forecast(features=["temperature"])
+    deploy(register(model=model, name="hours"))
+    pool.refresh()
+    stamps = [f"2024-04-23T{hour:02}:00:00Z" for hour in range(24)]
+    future = [{"timestamp": stamp, "temperature": 12.0} for stamp in stamps]
+    answer = call.predict({"horizon": 24, "future": future}, name="hours")
+    found = answer.json()
+    assert found["timestamp"] == stamps
+    assert all(
+        low <= mid <= high
+        for low, mid, high in zip(found["lower"], found["prediction"], found["upper"], strict=True)
+    )
+    one = call.predict({"records": future[:1]}, name="hours").json()
+    assert one["level"] == 0.9
+    assert call.predict({"horizon": 24}, name="hours").status_code == 422
+    assert call("GET", "/health").status_code == 200
+
+
+def test_what_was_answered_is_in_the_log_and_in_the_metrics(
+    call: Caller, pool: ServingPool, hub: Hub, now: datetime
+) -> None:
+    for _ in range(3):
+        call.predict({"records": [ROW], "series": "s1", "timestamp": "2026-01-01T00:00:00Z"})
+    call.predict({"records": [{}]})
+    pool.log.stop()
+    assert pool.log.counts.written == 3
+    assert hub.observations.models("default") == ["load"]
+    text = call("GET", "/metrics", token=token_of(hub, Role.VIEWER, now)).text
+    labels = '{environment="production",model="load",tenant="default"}'
+    assert f"aihub_predictions_total{labels} 3.0" in text
+    assert f"aihub_predict_refused_total{labels} 1.0" in text
+
+
+def test_a_full_log_is_seen(call: Caller, pool: ServingPool) -> None:
+    pool.log.pending += 10_000_000
+    answer = call.predict({"records": [ROW]})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    pool.log.pending -= 10_000_000
+    assert orjson.loads(call.predict({"records": [ROW]}).content)["version"] == 1

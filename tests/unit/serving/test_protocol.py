@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aihub.errors import DataError, InputError
+from aihub.serving import protocol
+from aihub.serving.contract import Column, Contract, Role
+
+CONTRACT = Contract(
+    (Column("at", Role.TIME), Column("t", Role.NUMBER), Column("sky", Role.CATEGORY, ("rain",)))
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = [
+    {"at": START + timedelta(hours=k), "t": None if k == 1 else float(k), "sky": "rain"} for k in range(3)
+]
+
+
+def as_json() -> list[dict[str, Any]]:
+    return [{**row, "at": row["at"].isoformat()} for row in ROWS]
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def stream(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+BODIES: dict[str, tuple[bytes, str]] = {
+    "records": (orjson.dumps({"records": as_json()}), "application/json"),
+    "a bare list": (orjson.dumps(as_json()), ""),
+    "columns": (
+        orjson.dumps({"columns": {name: [row[name] for row in as_json()] for name in ("sky", "t", "at")}}),
+        "application/json; charset=utf-8",
+    ),
+    "ndjson": (b"\n".join(orjson.dumps(row) for row in as_json()) + b"\n", protocol.NDJSON),
+    "arrow": (stream(pl.DataFrame(ROWS).to_arrow()), protocol.ARROW),
+    "parquet": (parquet(pl.DataFrame(ROWS).to_arrow()), protocol.PARQUET),
+}
+
+
+@pytest.mark.parametrize("form", BODIES)
+def test_every_form_says_the_same(form: str) -> None:
+    rows = protocol.checked(protocol.read(*BODIES[form]), CONTRACT)
+    assert rows.count == 3
+    assert np.array_equal(rows.numbers(1), [0.0, np.nan, 2.0], equal_nan=True)
+    assert list(rows.column(2)) == ["rain"] * 3
+    times = protocol.micros(rows.column(0), "UTC", column="at")
+    assert times.tolist() == [int(row["at"].timestamp() * 1e6) for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b'{"records": [{"t": NaN}]}', "not JSON"),
+        (b'"text"', "no object"),
+        (b"{}", "exactly one of"),
+        (b'{"records": [], "horizon": 3}', "exactly one of"),
+        (b'{"recods": []}', "Did you mean 'records'"),
+        (b'{"records": {}}', "is no list"),
+        (b'{"columns": []}', "is no object"),
+        (b'{"horizon": 0}', "no number of steps"),
+        (b'{"horizon": true}', "no number of steps"),
+        (b'{"records": [], "level": 1}', "between 0 and 1"),
+        (b'{"records": [], "series": [1]}', "no list of texts"),
+    ],
+)
+def test_a_body_that_asks_nothing_is_refused(body: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        protocol.read(body, "application/json")
+
+
+def test_a_form_that_is_not_known_is_named() -> None:
+    with pytest.raises(
+        InputError, match=r"'text/html' is not one that predictions take; send application/json"
+    ):
+        protocol.read(b"", "text/html")
+    for kind in (protocol.ARROW, protocol.PARQUET):
+        with pytest.raises(InputError, match="cannot be read as"):
+            protocol.read(b"garbage", kind)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_found_in_tables_too(value: float) -> None:
+    table = pa.table({"at": ["2026-01-01"] * 2, "t": [1.0, value], "sky": ["rain"] * 2})
+    with pytest.raises(DataError, match="column 't', row 2: is not a finite number"):
+        protocol.read(parquet(table), protocol.PARQUET)
+
+
+def test_booleans_and_lists_in_tables_are_refused() -> None:
+    for values in ([True, False], [[1], [2]], [b"1", b"2"]):
+        with pytest.raises(DataError, match="column 't': holds"):
+            protocol.read(parquet(pa.table({"t": values})), protocol.PARQUET)
