@@ -1,0 +1,127 @@
+"""Both workflows, step by step: without a hub as for a pull request, and with one as on main."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "github"))
+from expressions import condition, evaluate, interpolate
+from runner import Runner, machine
+from stand_in import GitHubApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+SHA = subprocess.run(
+    ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.strip()
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def api() -> Iterator[GitHubApi]:
+    one = GitHubApi()
+    yield one
+    one.close()
+
+
+def github(api: GitHubApi, folder: Path, event: str, ref: str) -> dict[str, Any]:
+    file = folder / "event.json"
+    pull = {"pull_request": {"number": 5, "head": {"sha": SHA}}} if event == "pull_request" else {}
+    file.write_text(json.dumps(pull))
+    return {
+        "repository": "acme/load",
+        "sha": SHA,
+        "ref": ref,
+        "event_name": event,
+        "run_id": str(int(time.time())),
+        "run_number": "7",
+        "server_url": "https://github.com",
+        "api_url": api.url,
+        "event_path": str(file),
+        "actor": "alice",
+        "token": "ghs_x",
+    }
+
+
+def told(runner: Runner) -> str:
+    return "\n".join(
+        f"{s.job}: {s.name}: {s.code}\n{s.output[-1500:]}"
+        for s in runner.steps
+        if s.code or "pytest" in s.name
+    )
+
+
+def test_a_pull_request_is_judged_on_the_runner(api: GitHubApi, tmp_path: Path) -> None:
+    context = {
+        "github": github(api, tmp_path, "pull_request", "refs/pull/5/merge"),
+        "vars": {"AIHUB_URL": "http://127.0.0.1:9"},
+    }
+    runner = Runner(ROOT, tmp_path, context, machine())
+    assert runner.run("model-training.yml") == {
+        "lint-test": "success",
+        "train": "success",
+        "validate": "success",
+        "deploy": "skipped",
+        "notify": "success",
+    }, told(runner)
+    jobs = {step.job for step in runner.steps}
+    assert {f"train-{m}-{a}" for m in ("forecast", "anomaly") for a in ("lgbm", "xgboost")} <= jobs
+    assert "Every gate passed" in runner.summary()
+    assert "deployed - skipped" in runner.summary()
+    (comment,) = api.comments
+    assert "forecast\\_xgboost\\_baseline" in comment["body"]
+    (check,) = [body for _, path, body in api.requests if path.endswith("/check-runs")]
+    assert (check["conclusion"], check["head_sha"]) == ("success", SHA)
+
+
+def test_a_gate_that_fails_stops_the_pipeline_and_says_why(api: GitHubApi, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", ROOT, source], check=True)
+    spec = source / "models/forecast_lgbm.yaml"
+    spec.write_text(spec.read_text().replace("mae: {max: 50.0}", "mae: {max: 0.5}"))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    context = {
+        "github": github(api, folder, "workflow_dispatch", "refs/heads/main"),
+        "inputs": {"model_type": "forecast"},
+    }
+    runner = Runner(source, folder, context, machine())
+    results = runner.run("model-training.yml")
+    assert results == {
+        "lint-test": "success",
+        "train": "failure",
+        "validate": "failure",
+        "deploy": "skipped",
+        "notify": "success",
+    }, told(runner)
+    (judged,) = [step for step in runner.steps if step.name == "Judge"]
+    assert "file=models/forecast_lgbm.yaml,line=15" in judged.output
+    assert "A gate failed" in runner.summary()
+    assert not any(step.job.startswith("train-anomaly") for step in runner.steps)
+
+
+def test_the_evaluator_knows_github_s_rules() -> None:
+    contexts = {
+        "status": "success",
+        "vars": {},
+        "github": {"ref": "refs/heads/main"},
+        "inputs": {"kind": "a"},
+    }
+    assert evaluate("vars.AIHUB_URL != ''", contexts) is False
+    assert evaluate("github.ref == 'REFS/heads/main' && 'x' || 'y'", contexts) == "x"
+    assert evaluate("fromJSON(inputs.kind && format('[\"{0}\"]', inputs.kind))", contexts) == ["a"]
+    assert interpolate("${{ github.ref }}!", contexts) == "refs/heads/main!"
+    assert condition("github.ref == 'x'", contexts) is False
+    assert condition("${{ !cancelled() }}", {**contexts, "status": "failure"}) is True
+    assert condition("github.ref != 'x'", {**contexts, "status": "failure"}) is False
+    assert condition(None, contexts) is True
