@@ -73,7 +73,11 @@ class Authenticator:
 
     @classmethod
     def of(cls, hub: Hub, verifiers: Sequence[Verifier] = ()) -> Authenticator:
-        """Return the authenticator of a hub."""
+        """Return the authenticator of a hub, which knows workflows of GitHub where the settings say so."""
+        if hub.settings.github_audience:
+            from aihub.github.sessions import keyless_of  # noqa: PLC0415 - a hub without GitHub does not pay for it
+
+            verifiers = (*verifiers, keyless_of(hub.settings, hub.engine, hub.audit))
         return cls(hub.engine, hub.audit, verifiers=verifiers, anonymous_role=hub.settings.anonymous_role)
 
     def authenticate(self, token: str | None, now: datetime) -> Identity:

@@ -12,7 +12,6 @@ from aihub.api.app import create_app
 from aihub.auth import Authenticator
 from aihub.github import policies
 from aihub.github.protection import EVENT, MAX_BYTES
-from aihub.github.sessions import keyless_of
 from aihub.github.trust import TrustPolicy
 from aihub.hub import opened
 from aihub.settings import Settings
@@ -64,8 +63,7 @@ def http(issuer: Issuer, tmp_path: Path) -> Iterator[Caller]:
     with opened(Settings(home=tmp_path / "home", **given)) as hub:
         with engines.write(hub.engine, tenant="default") as connection:
             policies.add(connection, trusted, actor="alice", now=NOW, audit=hub.audit)
-        keyless = keyless_of(hub.settings, hub.engine, hub.audit)
-        app = create_app(hub, access=Authenticator.of(hub, verifiers=[keyless]))
+        app = create_app(hub, access=Authenticator.of(hub))
         app.state.clock = lambda: NOW
         yield Caller(app)
 
