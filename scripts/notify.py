@@ -13,6 +13,7 @@ from aihub.notify.message import Link, Notice, Severity
 from aihub.notify.routing import deliveries
 from aihub.settings import DEFAULT_TENANT, from_environment
 
+RUN_URL = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"
 SEVERITY = {"success": Severity.INFO, "failure": Severity.CRITICAL}
 
 
@@ -26,11 +27,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fact", action="append", default=[], metavar="LABEL=VALUE")
     args = parser.parse_args(argv)
     now, run = datetime.now(UTC), os.environ.get("GITHUB_RUN_ID", "")
-    url = (
-        "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(os.environ)
-        if run
-        else ""
-    )
     notice = Notice(
         key=f"pipeline-{run or f'{now:%Y%m%dT%H%M%S}'}-{args.status}",
         tenant=args.tenant_id,
@@ -40,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         at=now,
         model=args.model_name,
         facts=[tuple(fact.partition("=")[::2]) for fact in args.fact],
-        links=[Link(label="Open the run", url=url)] if url else [],
+        links=[Link(label="Open the run", url=RUN_URL.format_map(os.environ))] if run else [],
     )
     failed = False
     try:
