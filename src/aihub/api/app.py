@@ -19,6 +19,7 @@ from aihub.api import (
     deployments,
     github,
     jobs,
+    links,
     models,
     operations,
     predictions,
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     deployments.router,
     deployments.curled,
     audit.router,
+    links.router,
     github.router,
     operations.router,
 )

@@ -196,7 +196,8 @@ def _write_log(scope: Scope, route: str, status: int, took_s: float) -> None:
     log.info(
         "request.answered",
         method=scope["method"],
-        path=scope["path"],
+        # The path of a link is a credential.
+        path=route if route.startswith("/links/") else scope["path"],
         route=route,
         status=status or 499,
         ms=round(took_s * 1000, 2),
