@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import jobs
+from aihub.hub import opened
+from aihub.settings import Settings
 from aihub.store.audit import AuditLog
-from aihub.store.engine import EVERY_TENANT, write
+from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.types import Identity, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from sqlalchemy.engine import Engine
+
+    from aihub.hub import Hub
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AUDIT = AuditLog(b"k" * 32)
@@ -52,3 +61,28 @@ def enqueue(database: Engine, tenant: str, count: int = 1, **fields: Any) -> lis
             )
             for _ in range(count)
         ]
+
+
+@contextmanager
+def hub_on(engine: Engine, home: Path) -> Iterator[Hub]:
+    """A hub on a database that a fixture has made."""
+    settings = Settings(
+        home=home,
+        database_url=engine.url.render_as_string(hide_password=False).replace("+psycopg", ""),
+        mlflow_tracking_uri="off",
+    )
+    with opened(settings) as hub:
+        yield hub
+
+
+def wait_for(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
+    """Wait until something is so; fail where it does not come about."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
+        time.sleep(0.02)
+
+
+def job(engine: Engine, uid: str, tenant: str = "default") -> jobs.Job:
+    with read(engine, tenant=tenant) as connection:
+        return jobs.get(connection, uid, tenant=tenant)

@@ -94,6 +94,13 @@ def hold(connection: Connection, lease: Lease) -> None:
         raise CancelledError(f"job {lease.uid} was cancelled")
 
 
+def hold_all(connection: Connection, leases: Collection[Lease]) -> list[Lease]:
+    """Return those of the leases that still count, and that do until the transaction ends."""
+    query = sa.select(jobs.c.id, jobs.c.lease_token).where(_held(leases)).with_for_update()
+    held = {(row.id, row.lease_token) for row in connection.execute(query)} if leases else set()
+    return [lease for lease in leases if (lease.job_id, lease.token) in held]
+
+
 def renew(connection: Connection, leases: Collection[Lease], *, lease_s: float = LEASE_S) -> None:
     """Prolong leases by the database's clock; those that were lost stay lost."""
     if leases:
@@ -162,6 +169,14 @@ def release(connection: Connection, leases: Collection[Lease]) -> None:
     )
     for queue in {lease.queue for lease in leases}:
         job_rows.announce(connection, queue)
+
+
+def has_expired(connection: Connection) -> bool:
+    """Whether there are jobs of dead workers. Reads only."""
+    query = sa.select(jobs.c.id).where(
+        sa.text("state = 'running'"), jobs.c.lease_until < clock.now(connection)
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def reap(connection: Connection, *, now: datetime, max_attempts: int = MAX_ATTEMPTS) -> list[str]:

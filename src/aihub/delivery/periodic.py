@@ -1,0 +1,88 @@
+"""What is done every so often, by one process at a time however many there are."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from aihub.errors import AIHubError
+from aihub.store import clock
+from aihub.store.engine import EVERY_TENANT, read, write
+from aihub.store.engine_tables import periodics
+from aihub.store.models import insert_unless_there
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aihub.hub import Hub
+
+LEASE_S = 300.0
+"""Seconds after which a task whose runner died is run by another."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """A task and how often it is done; `run` may be repeated at any time without harm."""
+
+    name: str
+    every_s: float
+    run: Callable[[Hub, datetime], object]
+
+
+def run_if_due(hub: Hub, task: Periodic, *, runner: str) -> bool:
+    """Run a task where it is due and nobody else is at it; what it raises is kept in its row. Returns whether it ran."""
+    if not _claim(hub, task, runner):
+        return False
+    error = ""
+    try:
+        task.run(hub, datetime.now(UTC))
+    except AIHubError as failure:
+        error = str(failure)
+    except Exception as failure:  # noqa: BLE001 - the border of a task: the others go on, and this one is tried again
+        error = f"{type(failure).__name__}: {failure}"
+        _LOG.exception("periodic task %s failed", task.name)
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        connection.execute(
+            sa.update(periodics)
+            .where(periodics.c.name == task.name, periodics.c.runner == runner)
+            .values(
+                runner=None,
+                lease_until=None,
+                last_at=clock.now(connection),
+                next_at=clock.ahead(connection, task.every_s),
+                last_error=error[:2000],
+            )
+        )
+    return True
+
+
+def _claim(hub: Hub, task: Periodic, runner: str) -> bool:
+    with read(hub.engine, tenant=EVERY_TENANT) as connection:
+        known = connection.execute(_mine(task)).first() is not None
+        due = not known or connection.execute(_mine(task).where(_is_due(clock.now(connection)))).first()
+    if not due:
+        return False
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        if not known:
+            row = {"name": task.name, "next_at": datetime(2000, 1, 1, tzinfo=UTC)}
+            insert_unless_there(connection, periodics, row)
+        done = connection.execute(
+            sa.update(periodics)
+            .where(periodics.c.name == task.name, _is_due(clock.now(connection)))
+            .values(runner=runner, lease_until=clock.ahead(connection, LEASE_S))
+        )
+        return bool(done.rowcount)
+
+
+def _mine(task: Periodic) -> sa.Select[tuple[str]]:
+    return sa.select(periodics.c.name).where(periodics.c.name == task.name)
+
+
+def _is_due(now: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
+    free = periodics.c.lease_until.is_(None) | (periodics.c.lease_until < now)
+    return (periodics.c.next_at <= now) & free

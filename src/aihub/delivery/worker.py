@@ -1,0 +1,286 @@
+"""The worker: takes jobs as slots become free, keeps their leases alive, and goes when it is told.
+
+Four kinds of threads: the loop that claims, the pulse that renews leases and looks for cancellations, one per job that
+runs, and one that runs what is done every so often. A PostgreSQL listener wakes the loop at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from aihub.delivery import lease as leases
+from aihub.delivery import steps
+from aihub.delivery.kinds import KINDS
+from aihub.delivery.lease import LEASE_S, CancelledError, LeaseLostError
+from aihub.delivery.periodic import run_if_due
+from aihub.delivery.queue import Queue
+from aihub.delivery.requests import DEFAULT_QUEUE
+from aihub.delivery.runs import ReleasedError, Run
+from aihub.delivery.slots import execute
+from aihub.delivery.waking import Listener
+from aihub.errors import AIHubError
+from aihub.store.engine import EVERY_TENANT, read, write
+from aihub.store.job_tables import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aihub.delivery.kinds import Kind
+    from aihub.delivery.lease import Lease
+    from aihub.delivery.periodic import Periodic
+    from aihub.hub import Hub
+
+LOOK_S = 0.5
+"""How often a worker looks whether its jobs were cancelled or lost."""
+POLL_S = 0.1
+"""How often an idle worker looks for jobs where nothing wakes it."""
+LISTENING_POLL_S = 2.0
+"""The same where PostgreSQL wakes it: for jobs that were put off until a time."""
+TICK_S = 1.0
+PAUSE_S = 1.0
+"""Wait after the database did not answer."""
+GRACE_S = 10.0
+_LOG = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs jobs of some queues in this process; several workers may share a database.
+
+    Parameters
+    ----------
+    grace_s
+        How long jobs may go on after `stop` before they are given back to the queue.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
+        concurrency: int = 1,
+        kinds: Sequence[Kind] = KINDS,
+        periodics: Sequence[Periodic] = (),
+        lease_s: float = LEASE_S,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.hub = hub
+        self.name = f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._queue = Queue(self.name, tuple(queues), lease_s)
+        self._concurrency = concurrency
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._periodics = tuple(periodics)
+        self._lease_s = lease_s
+        self._grace_s = grace_s
+        self._running: dict[Lease, tuple[Run, threading.Thread]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._listener = Listener(hub.engine, self._wake)
+
+    def start(self) -> None:
+        """Begin to take jobs. Writes the worker's row."""
+        now = datetime.now(UTC)
+        row = {"host": socket.gethostname()[:256], "pid": os.getpid(), "queues": list(self._queue.queues)}
+        with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
+            connection.execute(
+                sa.insert(workers).values(
+                    **row, id=self.name, concurrency=self._concurrency, started_at=now, seen_at=now
+                )
+            )
+        self._listener.start()
+        loops: list[tuple[str, Callable[[], None]]] = [("loop", self._claim_and_run), ("pulse", self._pulse)]
+        if self._periodics:
+            loops.append(("periodic", self._run_periodics))
+        for name, target in loops:
+            thread = threading.Thread(target=target, name=f"worker-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Take no more jobs, give those that run a little time, then give them back to others. Idempotent."""
+        if self._stopped.is_set():
+            return
+        self._stopping.set()
+        self._wake.set()
+        deadline = monotonic() + self._grace_s
+        for _, thread in self._current():
+            thread.join(max(0.0, deadline - monotonic()))
+        for run, _ in self._current():
+            run.stop(ReleasedError())
+        for _, thread in self._current():
+            thread.join(self._lease_s)
+        # The pulse renews until the last job is given back.
+        self._stopped.set()
+        self._listener.stop()
+        for thread in self._threads:
+            thread.join(self._lease_s)
+        try:
+            with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
+                connection.execute(sa.delete(workers).where(workers.c.id == self.name))
+        except AIHubError as error:
+            _LOG.warning("worker %s goes without saying so: %s", self.name, error)
+
+    def wake(self) -> None:
+        """Look for jobs at once."""
+        self._wake.set()
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+        return len(self._running)
+
+    def _current(self) -> list[tuple[Run, threading.Thread]]:
+        with self._lock:
+            return list(self._running.values())
+
+    # The loop that claims ------------------------------------------------------------------------------------------
+
+    def _claim_and_run(self) -> None:
+        finished: list[Lease] = []
+        while not self._stopping.is_set() or finished:
+            self._wake.clear()
+            try:
+                claimed = self._turn(finished)
+            except AIHubError as error:
+                _LOG.warning("no jobs are taken: %s", error)
+                self._stopping.wait(PAUSE_S)
+                if self._stopping.is_set():
+                    return
+                continue
+            finished = self._begin(claimed)
+            if not claimed:
+                self._wake.wait(LISTENING_POLL_S if self._listener.is_listening else POLL_S)
+
+    def _turn(self, finished: list[Lease]) -> list[Lease]:
+        """Complete the quick jobs of the turn before and claim the next ones, in one transaction."""
+        free = 0 if self._stopping.is_set() else self._concurrency - self.running
+        engine = self.hub.engine
+        if not finished:
+            if free <= 0:
+                return []
+            with read(engine, tenant=EVERY_TENANT) as connection:
+                if not self._queue.has_due(connection):
+                    return []
+        with write(engine, tenant=EVERY_TENANT) as connection:
+            if finished:
+                self._complete(connection, finished)
+            return self._queue.claim(connection, free) if free > 0 else []
+
+    def _complete(self, connection: sa.Connection, finished: list[Lease]) -> None:
+        now = datetime.now(UTC)
+        # Held until the commit, so that the steps of a job that was lost meanwhile are not written.
+        held = leases.hold_all(connection, finished)
+        for kind in {lease.kind for lease in held}:
+            steps.record_all(connection, [lease for lease in held if lease.kind == kind], kind, now=now)
+        leases.complete_all(connection, held, now=now)
+
+    def _begin(self, claimed: list[Lease]) -> list[Lease]:
+        """Start the claimed jobs; returns those that are done already."""
+        quick: list[Lease] = []
+        for lease in claimed:
+            kind = self._kinds.get(lease.kind)
+            if kind is not None and kind.quick is not None:
+                kind.quick([lease])
+                quick.append(lease)
+            else:
+                self._start(lease, kind)
+        return quick
+
+    def _start(self, lease: Lease, kind: Kind | None) -> None:
+        run = Run(self.hub, lease)
+        thread = threading.Thread(target=self._work, args=(run, kind), name=lease.uid, daemon=True)
+        with self._lock:
+            self._running[lease] = (run, thread)
+        thread.start()
+
+    def _work(self, run: Run, kind: Kind | None) -> None:
+        try:
+            execute(run, _unknown if kind is None or kind.run is None else kind.run)
+        except AIHubError as error:
+            # The database is away: the lease runs out, and whoever is there then goes on.
+            _LOG.warning("job %s is left to others: %s", run.lease.uid, error)
+        except Exception:  # noqa: BLE001 - the border of the thread
+            _LOG.exception("job %s is left to others", run.lease.uid)
+        finally:
+            with self._lock:
+                del self._running[run.lease]
+            self._wake.set()
+
+    # The pulse -----------------------------------------------------------------------------------------------------
+
+    def _pulse(self) -> None:
+        beat = 0.0
+        while not self._stopped.wait(LOOK_S):
+            try:
+                self._look()
+                if monotonic() >= beat:
+                    self._beat()
+                    beat = monotonic() + self._lease_s / 4
+            except AIHubError as error:
+                # Trainings go on: whether the lease still counts is asked again before anything is written.
+                _LOG.warning("leases are not renewed: %s", error)
+
+    def _look(self) -> None:
+        with self._lock:
+            running = {lease: run for lease, (run, _) in self._running.items()}
+        if not running:
+            return
+        with read(self.hub.engine, tenant=EVERY_TENANT) as connection:
+            found = leases.look(connection, list(running))
+        for lease in found.lost:
+            running[lease].stop(LeaseLostError(f"worker {self.name} has lost job {lease.uid}"))
+        for lease in found.cancelled:
+            running[lease].stop(CancelledError(f"job {lease.uid} was cancelled"))
+
+    def _beat(self) -> None:
+        """Renew the leases, take over those of dead workers, and say that this one lives."""
+        with self._lock:
+            held = list(self._running)
+        now = datetime.now(UTC)
+        with read(self.hub.engine, tenant=EVERY_TENANT) as connection:
+            has_dead = leases.has_expired(connection)
+        with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
+            leases.renew(connection, held, lease_s=self._lease_s)
+            mine = sa.update(workers).where(workers.c.id == self.name)
+            connection.execute(mine.values(seen_at=now))
+            if has_dead:
+                leases.reap(connection, now=now)
+                self._wake.set()
+
+    # What is done every so often -----------------------------------------------------------------------------------
+
+    def _run_periodics(self) -> None:
+        under_way: dict[str, threading.Thread] = {}
+        while not self._stopping.wait(TICK_S):
+            for task in self._periodics:
+                before = under_way.get(task.name)
+                if before is not None and before.is_alive():
+                    continue
+                thread = threading.Thread(
+                    target=self._run_periodic, args=(task,), name=task.name, daemon=True
+                )
+                thread.start()
+                under_way[task.name] = thread
+
+    def _run_periodic(self, task: Periodic) -> None:
+        try:
+            run_if_due(self.hub, task, runner=self.name)
+        except AIHubError as error:
+            _LOG.warning("%s is not run: %s", task.name, error)
+
+
+def _unknown(run: Run) -> None:
+    raise AIHubError(
+        f"this worker does not know jobs of kind {run.lease.kind!r}; upgrade it, then retry the job"
+    )

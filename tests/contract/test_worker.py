@@ -1,0 +1,189 @@
+"""The worker in this process, on every database: runs, stops, gives back, takes over, is fenced."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from aihub.delivery import jobs
+from aihub.delivery.jobs import JobState
+from aihub.delivery.kinds import KINDS, Kind
+from aihub.delivery.periodic import Periodic, run_if_due
+from aihub.delivery.worker import Worker
+from aihub.errors import InputError, UnavailableError
+from aihub.store.engine import EVERY_TENANT, read, write
+from aihub.store.engine_tables import periodics
+from aihub.store.job_tables import jobs as rows
+from aihub.store.job_tables import workers
+from deliveries import AUDIT, NOW, enqueue, hub_on, identity, job, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+    from aihub.delivery.runs import Run
+    from aihub.hub import Hub
+
+ANN = identity()
+
+
+@pytest.fixture
+def hub(database: Engine, tmp_path: Path) -> Iterator[Hub]:
+    with hub_on(database, tmp_path / "home") as opened:
+        yield opened
+
+
+@contextmanager
+def working(hub: Hub, *kinds: Kind, **options: object) -> Iterator[Worker]:
+    worker = Worker(hub, kinds=[*KINDS, *kinds], **{"concurrency": 2, "grace_s": 0.2, **options})  # type: ignore[arg-type]
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def _until_stopped(run: Run) -> None:
+    """Work that goes on until somebody stops it."""
+    stopped = threading.Event()
+    with run.transaction() as connection:
+        run.finish(connection, "first", output={"n": 1})
+    with run.killing(stopped.set):
+        stopped.wait(60)
+        run.check()
+
+
+LONG = Kind("long", run=_until_stopped)
+
+
+def test_jobs_are_run_and_their_steps_are_kept(hub: Hub) -> None:
+    made = enqueue(hub.engine, "default", 20)
+    with working(hub):
+        wait_for(lambda: all(job(hub.engine, one.uid).state is JobState.COMPLETED for one in made))
+    with read(hub.engine, tenant="default") as connection:
+        (step,) = jobs.steps(connection, made[0])
+        assert connection.scalar(sa.select(sa.func.count()).select_from(workers)) == 0
+    assert (step.name, step.state) == ("noop", "done")
+    assert job(hub.engine, made[0].uid).duration_s is not None
+
+
+def test_an_idle_worker_begins_within_a_moment(hub: Hub) -> None:
+    with working(hub):
+        time.sleep(0.5)
+        started = time.perf_counter()
+        (one,) = enqueue(hub.engine, "default")
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.COMPLETED)
+        assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "state"),
+    [
+        (InputError("no"), "bad_input", JobState.FAILED),
+        (RuntimeError("oh"), "internal", JobState.FAILED),
+        (UnavailableError("away"), "", JobState.QUEUED),
+    ],
+)
+def test_what_a_job_raises_becomes_its_state(
+    hub: Hub, raised: Exception, code: str, state: JobState, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(run: Run) -> None:
+        run.begin("work")
+        raise raised
+
+    (one,) = enqueue(hub.engine, "default", kind="failing")
+    with working(hub, Kind("failing", run=fail)):
+        wait_for(lambda: job(hub.engine, one.uid).attempts and job(hub.engine, one.uid).state is state)
+    found = job(hub.engine, one.uid)
+    assert ((found.error or {}).get("code", "")) == code
+    assert found.run_after > NOW or state is JobState.FAILED
+    with read(hub.engine, tenant="default") as connection:
+        assert [step.state for step in jobs.steps(connection, one)] == ["failed"]
+        assert str(raised) in jobs.logs(connection, one)[-1].message
+    caplog.clear()
+
+
+def test_a_running_job_is_cancelled_within_two_seconds(hub: Hub) -> None:
+    (one,) = enqueue(hub.engine, "default", kind="long")
+    with working(hub, LONG):
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.RUNNING)
+        started = time.perf_counter()
+        with write(hub.engine, tenant="default") as connection:
+            jobs.cancel(connection, one.uid, identity=ANN, now=NOW, audit=AUDIT)
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.CANCELLED)
+        assert time.perf_counter() - started < 2.0
+
+
+def test_a_worker_that_goes_gives_its_jobs_back(hub: Hub) -> None:
+    (one,) = enqueue(hub.engine, "default", kind="long")
+    with working(hub, LONG):
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.RUNNING)
+    found = job(hub.engine, one.uid)
+    assert (found.state, found.worker) == (JobState.QUEUED, None)
+
+
+def test_a_job_whose_lease_was_taken_is_stopped_and_writes_nothing_more(hub: Hub) -> None:
+    ended: list[BaseException] = []
+
+    def watch(run: Run) -> None:
+        try:
+            _until_stopped(run)
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    (one,) = enqueue(hub.engine, "default", kind="watched")
+    with working(hub, Kind("watched", run=watch)):
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.RUNNING)
+        with write(hub.engine, tenant=EVERY_TENANT) as connection:
+            taken = {"lease_token": rows.c.lease_token + 1, "worker": "other"}
+            connection.execute(sa.update(rows).where(rows.c.uid == one.uid).values(**taken))
+        wait_for(lambda: ended)
+    assert "has lost job" in str(ended[0])
+    found = job(hub.engine, one.uid)
+    assert (found.state, found.worker) == (JobState.RUNNING, "other")
+
+
+def test_a_kind_that_a_worker_does_not_know_fails(hub: Hub) -> None:
+    (one,) = enqueue(hub.engine, "default", kind="of-the-future")
+    with working(hub):
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.FAILED)
+    assert "upgrade" in str(job(hub.engine, one.uid).error)
+
+
+def test_a_periodic_task_is_run_by_one_at_a_time_and_not_before_its_time(hub: Hub) -> None:
+    at_work: list[datetime] = []
+
+    def work(_: Hub, now: datetime) -> None:
+        at_work.append(now)
+        assert not run_if_due(hub, task, runner="other")
+
+    task = Periodic("watch", 3600.0, work)
+    assert run_if_due(hub, task, runner="me")
+    assert not run_if_due(hub, task, runner="me")
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.update(periodics).values(next_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    assert run_if_due(hub, task, runner="me")
+    assert len(at_work) == 2
+
+
+def test_a_periodic_task_that_fails_says_so_and_is_tried_again(hub: Hub) -> None:
+    def fail(_: Hub, __: datetime) -> None:
+        raise InputError("not today")
+
+    with working(hub, periodics=[Periodic("failing", 0.0, fail)]):
+        query = sa.select(periodics.c.last_error)
+
+        def error() -> str | None:
+            with read(hub.engine, tenant=EVERY_TENANT) as connection:
+                return connection.scalar(query)
+
+        wait_for(lambda: error() == "not today")
