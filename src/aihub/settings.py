@@ -100,6 +100,8 @@ class Settings(BaseModel):
         `AIHUB_GITHUB_APP_ID`, `AIHUB_GITHUB_APP_KEY_FILE`).
     github_webhook_secret
         Secret that signs GitHub's webhooks; empty: none is taken (`AIHUB_GITHUB_WEBHOOK_SECRET`).
+    job_memory_mb
+        Memory that the process of one training may have; 0: any (`AIHUB_JOB_MEMORY_MB`). Linux only.
     host, port
         Where the API listens (`AIHUB_HOST`, `AIHUB_PORT`); beyond loopback put a proxy with TLS before it.
     allowed_hosts
@@ -154,6 +156,7 @@ class Settings(BaseModel):
     mlflow_timeout_s: float = Field(default=10.0, gt=0, le=600)
     load_timeout_s: float = Field(default=20.0, gt=0, le=600)
     sandbox_memory_mb: int = Field(default=4096, ge=256, le=1_048_576)
+    job_memory_mb: int = Field(default=8192, ge=0, le=16_777_216)
     sqlite_journal: Literal["auto", "wal", "truncate"] = "auto"
     audit_key: SecretStr = SecretStr("")
     audit_key_file: Path | None = None

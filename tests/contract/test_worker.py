@@ -43,7 +43,9 @@ def hub(database: Engine, tmp_path: Path) -> Iterator[Hub]:
 
 @contextmanager
 def working(hub: Hub, *kinds: Kind, **options: object) -> Iterator[Worker]:
-    worker = Worker(hub, kinds=[*KINDS, *kinds], **{"concurrency": 2, "grace_s": 0.2, **options})  # type: ignore[arg-type]
+    worker = Worker(
+        hub, kinds=[*KINDS, *kinds], **{"concurrency": 2, "grace_s": 0.2, "periodics": (), **options}
+    )  # type: ignore[arg-type]
     worker.start()
     try:
         yield worker

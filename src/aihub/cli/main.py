@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("aihub.cli.init:init", "Write the workflows of a model pipeline into a repository."),
     "sample": ("aihub.cli.sample:sample", "Write data to try a pipeline on."),
     "run": ("aihub.cli.run:run", "Train, validate, register and deploy a model from a spec and a data file."),
+    "worker": ("aihub.cli.worker:worker", "Take jobs for a hub, on this machine."),
     "predict": ("aihub.cli.predict:predict", "Ask a deployed model, a version or a model file."),
     "validate": ("aihub.cli.validate:validate", "Validate a model file on a table and write its reports."),
     "report": ("aihub.cli.report:report", "Show the verdict of reports, also in GitHub."),

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from aihub.delivery import approvals
 from aihub.delivery.job_records import Job, JobState, JobStep, LogLine
 from aihub.delivery.requests import DataSource, JobRequest, Priority
+from aihub.delivery.standing import tenant_rules
 from aihub.errors import ConflictError, InputError, NotFoundError, TooManyError
 from aihub.store import job_rows
-from aihub.store.job_tables import approvals, job_logs, job_steps, jobs
+from aihub.store.job_tables import job_logs, job_steps, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +49,6 @@ __all__ = [
 
 TRAIN = "train"
 """Kind of the jobs that `submit` makes."""
-DEFAULT_MAX_QUEUED = 100_000
 MAX_KEY = 200
 
 
@@ -87,7 +89,7 @@ def submit(
     known = _find(connection, identity.tenant, uid)
     if known is not None:
         raise ConflictError(f"key {key!r} is being used by another request; repeat it")
-    check_quota(connection, tenant=identity.tenant, queue=request.queue)
+    check_quota(connection, tenant=identity.tenant, queue=request.queue, now=now)
     return enqueue(
         connection,
         tenant=identity.tenant,
@@ -161,19 +163,26 @@ def uid_of(identity: Identity, key: str | None) -> str:
     return f"job_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def check_quota(connection: Connection, *, tenant: str, queue: str) -> None:
-    """Refuse one more queued job in a queue than the tenant's rules allow.
+def check_quota(connection: Connection, *, tenant: str, queue: str, now: datetime) -> None:
+    """Refuse one more job than the tenant's rules allow in a queue and in a day.
 
     Raises
     ------
     TooManyError
         With the limit.
     """
-    limit = int(job_rows.rules(connection, tenant).get("max_queued_jobs", DEFAULT_MAX_QUEUED))
+    rules = tenant_rules(connection, tenant)
+    limit = rules.max_queued_jobs
     queued = job_rows.count_queued(connection, tenant=tenant, queue=queue, at_most=limit)
     if queued >= limit:
         message = f"tenant {tenant!r} has {queued:,} queued jobs and may have {limit:,}; wait until some are done, or cancel some"
         raise TooManyError(message, retry_after_s=30)
+    daily = rules.max_jobs_per_day
+    if daily is not None and job_rows.has_submitted(connection, tenant, daily, since=now - timedelta(days=1)):
+        message = (
+            f"tenant {tenant!r} has submitted {daily:,} jobs within 24 hours and may not submit more; wait"
+        )
+        raise TooManyError(message, retry_after_s=600)
 
 
 def get(connection: Connection, uid: str, *, tenant: str) -> Job:
@@ -250,6 +259,18 @@ def cancel(
     ConflictError
         The job has ended otherwise.
     """
+    seen = get(connection, uid, tenant=identity.tenant)
+    if seen.state is JobState.WAITING:
+        # Approvals are locked before their jobs everywhere, so that no two wait for each other.
+        approvals.withdraw_of_job(
+            connection,
+            seen.id,
+            tenant=identity.tenant,
+            actor=identity.principal,
+            reason=reason or "the job was cancelled",
+            now=now,
+            audit=audit,
+        )
     job = _locked(connection, identity.tenant, uid)
     if job.state is JobState.CANCELLED or job.cancel_requested_at is not None:
         return job
@@ -258,8 +279,6 @@ def cancel(
     values: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": identity.principal}
     if job.state is not JobState.RUNNING:
         values |= {"state": JobState.CANCELLED.value, "finished_at": now}
-        pending = (approvals.c.job_id == job.id) & (approvals.c.state == "pending")
-        connection.execute(sa.update(approvals).where(pending).values(state="withdrawn", decided_at=now))
     connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(**values))
     job_rows.announce(connection, job.queue)
     _write_down(connection, audit, identity, "job.cancelled", job, now=now, reason=reason)
@@ -294,7 +313,7 @@ def retry(
     if known is not None:
         return _same(known, job.payload, key)
     _write_down(connection, audit, identity, "job.retried", job, now=now, reason=f"as {fresh}")
-    check_quota(connection, tenant=identity.tenant, queue=job.queue)
+    check_quota(connection, tenant=identity.tenant, queue=job.queue, now=now)
     return enqueue(
         connection,
         tenant=job.tenant,

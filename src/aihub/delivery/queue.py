@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from aihub.delivery.lease import LEASE_S, Lease
+from aihub.delivery.policy import TenantRules
 from aihub.store import clock
 from aihub.store.access_tables import tenants
 from aihub.store.engine_tables import queue_turns
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-DEFAULT_MAX_RUNNING = 4
 RULES_FOR_S = 2.0
 """How long a tenant's limits are believed before they are read again."""
 _CLAIM_LOCK = 0x6169686A
@@ -135,9 +135,9 @@ class Queue:
             found = connection.execute(sa.select(tenants.c.tenant_id, tenants.c.rules))
             self._rules = {row.tenant_id: _limit(row.rules) for row in found}
             self._rules_read = monotonic()
+        usual = TenantRules().max_running_jobs
         return [
-            Standing(row.tenant, row.running, row.turn, self._rules.get(row.tenant, DEFAULT_MAX_RUNNING))
-            for row in rows
+            Standing(row.tenant, row.running, row.turn, self._rules.get(row.tenant, usual)) for row in rows
         ]
 
     def _take(self, connection: Connection, ids: list[int]) -> list[Lease]:
@@ -198,4 +198,4 @@ def _write_turns(connection: Connection, queue: str, leases: Sequence[Lease], la
 
 
 def _limit(rules: Mapping[str, Any]) -> int:
-    return int(rules.get("max_running_jobs", DEFAULT_MAX_RUNNING))
+    return int(rules.get("max_running_jobs", TenantRules().max_running_jobs))

@@ -106,11 +106,13 @@ class JobRequest(StrictModel):
                 f"model_type is {self.model_type.value!r}, and {self.config.model_type.value!r} in config. Correct one.",
                 field="config.model_type",
             )
+        from aihub.delivery.policy import parse_policy
         from aihub.training.algorithms import ALGORITHMS
         from aihub.validation.settings import resolve
 
         ALGORITHMS.get(self.config.algorithm).check(self.config.hyperparameters)
         resolve(self.model_type, spec=self.validation)
+        parse_policy(self.policy)
 
     @property
     def model(self) -> str:

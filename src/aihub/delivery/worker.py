@@ -26,6 +26,7 @@ from aihub.delivery.queue import Queue
 from aihub.delivery.requests import DEFAULT_QUEUE
 from aihub.delivery.runs import ReleasedError, Run
 from aihub.delivery.slots import execute
+from aihub.delivery.tasks import PERIODICS
 from aihub.delivery.waking import Listener
 from aihub.errors import AIHubError
 from aihub.store.engine import EVERY_TENANT, read, write
@@ -68,7 +69,7 @@ class Worker:
         queues: Sequence[str] = (DEFAULT_QUEUE,),
         concurrency: int = 1,
         kinds: Sequence[Kind] = KINDS,
-        periodics: Sequence[Periodic] = (),
+        periodics: Sequence[Periodic] = PERIODICS,
         lease_s: float = LEASE_S,
         grace_s: float = GRACE_S,
     ) -> None:

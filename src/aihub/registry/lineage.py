@@ -99,8 +99,11 @@ def collect(
     requested_by: str,
     now: datetime,
     folder: Path | None = None,
+    git: tuple[str | None, bool | None] | None = None,
 ) -> Lineage:
     """Describe a training: `config` and `data` as given, commit of `folder`, versions of the packages. Reads only.
+
+    `git` is commit and whether there were changes, for a caller who knows: `folder` is not looked at then.
 
     Examples
     --------
@@ -109,7 +112,7 @@ def collect(
     >>> lineage.seed, len(lineage.config_hash)
     (7, 64)
     """
-    commit, is_dirty = git_state(folder)
+    commit, is_dirty = git_state(folder) if git is None else git
     seed = config.get("seed")
     return Lineage(
         config=dict(config),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "aihub"
 UID_TAG = "aihub.uid"
+TOPICS = "mlflow."
+"""Beginning of the topics that are carried out here."""
 STAGES = {"production": "production", "staging": "staging"}
 """Stages of the old model of MLflow, in lower case, and the alias that each has become."""
 MAX_PARAM = 6000
@@ -172,7 +174,7 @@ def _turn(home: Path) -> Iterator[None]:
 
 def _due(registry: Registry) -> list[Entry]:
     with read(registry.engine, tenant=registry.tenant) as connection:
-        return outbox.pending(connection, tenant=registry.tenant, limit=1000)
+        return outbox.pending(connection, tenant=registry.tenant, prefix=TOPICS, limit=1000)
 
 
 def _attempt(registry: Registry, client: _Client, entry: Entry, now: datetime) -> str:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from aihub.store.access_tables import tenants
 from aihub.store.job_tables import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
@@ -26,14 +26,6 @@ def announce(connection: Connection, queue: str) -> None:
         )
 
 
-def rules(connection: Connection, tenant: str) -> Mapping[str, Any]:
-    """Return the rules of a tenant, empty where it has none."""
-    found: Mapping[str, Any] | None = connection.scalar(
-        sa.select(tenants.c.rules).where(tenants.c.tenant_id == tenant)
-    )
-    return found or {}
-
-
 def count_queued(connection: Connection, *, tenant: str, queue: str, at_most: int) -> int:
     """Queued jobs of a tenant in a queue; stops counting at `at_most`."""
     # The state is written out: a parameter would keep the partial index from being used.
@@ -43,6 +35,19 @@ def count_queued(connection: Connection, *, tenant: str, queue: str, at_most: in
     )
     found: int = connection.execute(query, {"tenant": tenant, "queue": queue, "most": at_most}).scalar_one()
     return found
+
+
+def has_submitted(connection: Connection, tenant: str, count: int, *, since: datetime) -> bool:
+    """Whether a tenant has submitted so many jobs since then."""
+    query = (
+        sa.select(jobs.c.created_at)
+        .where(jobs.c.tenant_id == tenant)
+        .order_by(jobs.c.id.desc())
+        .offset(count - 1)
+        .limit(1)
+    )
+    oldest = connection.scalar(query)
+    return oldest is not None and oldest > since
 
 
 def select_by_uid(

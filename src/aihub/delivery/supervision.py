@@ -1,0 +1,203 @@
+"""The worker's side of a job's child process: starts it, keeps what it tells, and kills it with all that it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any
+
+from aihub.delivery import steps
+from aihub.errors import AIHubError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import Connection
+
+    from aihub.delivery.runs import Run
+
+FLUSH_S = 0.5
+"""How often what the child tells is written down."""
+SHOWN_ERROR_CHARS = 2000
+MAX_LINE_BYTES = 256 << 20
+_KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "SYSTEMROOT",
+)
+"""What a child sees of the worker's environment: no address and no secret."""
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+STEPS = {"read data": "data", "validate": "validate"}
+"""Steps of the job by what the child calls them; every other one belongs to the training."""
+
+
+class ChildError(AIHubError):
+    """The child said what is wrong, or died of it."""
+
+    def __init__(self, message: str, *, code: str = "child_died") -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+
+
+def make(run: Run, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a child carry out `order` and return its result. Writes its steps, log and progress as they come.
+
+    Raises
+    ------
+    ChildError
+        The order could not be carried out.
+    LeaseLostError, CancelledError
+        The run was stopped; the child is dead.
+    """
+    with tempfile.TemporaryFile() as errors, _started(errors) as process, run.killing(lambda: kill(process)):
+        try:
+            _send(process, order)
+            return _listen(run, process, errors)
+        finally:
+            kill(process)
+
+
+def _started(errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return subprocess.Popen(
+        # -P: a folder that happens to be the current one must not be imported from.
+        [sys.executable, "-P", "-m", "aihub.delivery.child"],
+        env={**environment, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONUTF8": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child and everything in its process group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _send(process: subprocess.Popen[bytes], order: Mapping[str, Any]) -> None:
+    if process.stdin is None:
+        raise AssertionError
+    # A child that died already says why on its standard error.
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+
+
+def _listen(run: Run, process: subprocess.Popen[bytes], errors: IO[bytes]) -> dict[str, Any]:
+    """Read until the last line, and write down every so often what came."""
+    if process.stdout is None:
+        raise AssertionError
+    told, pending, flushed = _Told(run), bytearray(), monotonic()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if selector.select(FLUSH_S):
+                piece = os.read(process.stdout.fileno(), 1 << 20)
+                if not piece:
+                    break
+                pending += piece
+                *lines, rest = pending.split(b"\n")
+                pending = bytearray(rest)
+                if len(pending) > MAX_LINE_BYTES:
+                    raise ChildError("the training process told more than can be kept; report this")
+                for line in lines:
+                    told.take(json.loads(line))
+            run.check()
+            if monotonic() - flushed >= FLUSH_S:
+                told.flush()
+                flushed = monotonic()
+    process.wait()
+    run.check()
+    told.flush()
+    if told.result is not None:
+        return told.result
+    if told.error is not None:
+        raise ChildError(told.error["message"], code=told.error["code"])
+    raise _death(process, errors)
+
+
+def _death(process: subprocess.Popen[bytes], errors: IO[bytes]) -> ChildError:
+    errors.seek(0)
+    said = errors.read().decode(errors="replace").strip()[-SHOWN_ERROR_CHARS:]
+    code = process.returncode
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ", perhaps because the machine ran out of memory" if -code == signal.SIGKILL else ""
+        return ChildError(f"the training process was ended by {name}{why}; retry the job. {said}".strip())
+    return ChildError(f"the training process ended with code {code}: {said or 'it said nothing'}")
+
+
+@dataclass
+class _Told:
+    """What a child has told and what of it is not written yet."""
+
+    run: Run
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    _events: list[tuple[datetime, dict[str, Any]]] = field(default_factory=list)
+    _step: str = ""
+
+    def take(self, document: dict[str, Any]) -> None:
+        """Keep one line."""
+        if "result" in document:
+            self.result = document["result"]
+        elif "error" in document:
+            self.error = document["error"]
+        else:
+            self._events.append((datetime.now(UTC), document))
+
+    def flush(self) -> None:
+        """Write down what came since the last time, in one transaction."""
+        if not self._events:
+            return
+        with self.run.transaction() as connection:
+            advanced: dict[str, Any] | None = None
+            for at, event in self._events:
+                if event["event"] == "StepAdvanced":
+                    advanced = event
+                    continue
+                self._write(connection, at, event)
+            if advanced is not None and self._step:
+                steps.advance(connection, self.run.lease, self._step, advanced["fraction"])
+        self._events.clear()
+
+    def _write(self, connection: Connection, at: datetime, event: dict[str, Any]) -> None:
+        lease = self.run.lease
+        if event["event"] == "Remark":
+            steps.write_log(connection, lease, [(at, "warning", self._step, event["text"])])
+            return
+        step = STEPS.get(event["step"], "train")
+        if event["event"] == "StepStarted":
+            if step != self._step:
+                self._step = step
+                steps.begin(connection, lease, step, now=at)
+            return
+        # The last step is over when its result is kept, and "package" belongs to the training.
+        message = f"{event['step']}: {event['note'] or 'done'} ({event['duration_s']:.1f} s)"
+        steps.write_log(connection, lease, [(at, "info", step, message)])
+        if step != "validate" and event["step"] != "package":
+            steps.finish(connection, lease, step, now=at, note=event["note"])

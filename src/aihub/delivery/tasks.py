@@ -1,0 +1,38 @@
+"""What every worker does every so often, wherever it runs; one at a time does each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aihub.delivery.periodic import Periodic
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aihub.hub import Hub
+
+
+def _fire_schedules(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.schedules import fire_due
+
+    fire_due(hub.engine, now=now, audit=hub.audit)
+
+
+def _send_effects(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.dispatch import DISPATCHERS
+    from aihub.delivery.effects import send_due
+
+    send_due(hub, now=now, dispatchers=DISPATCHERS)
+
+
+def _mirror(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.dispatch import mirror_due
+
+    mirror_due(hub, now=now)
+
+
+PERIODICS = (
+    Periodic("schedules", 5.0, _fire_schedules),
+    Periodic("effects", 1.0, _send_effects),
+    Periodic("mlflow", 5.0, _mirror),
+)
