@@ -42,6 +42,8 @@ class VersionContext:
         Patterns of series ids per group, the first that fits counts.
     watch
         Watch rules of the specification (``policy.watch``), as they are written there.
+    spec
+        The whole specification; empty where the version was made without one.
     """
 
     classes: bool = False
@@ -55,6 +57,7 @@ class VersionContext:
     promised: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     watch: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
     def group_of(self, series: str) -> str:
         """Name the group of a series."""

@@ -87,7 +87,7 @@ def context_of(
     profile: Profile | None,
 ) -> VersionContext:
     """Put together what is known of a version."""
-    watch = dict((spec.get("policy") or {}).get("watch") or {})
+    watch = (spec.get("policy") or {}).get("watch") or {}
     return VersionContext(
         classes=config.get("model_type") == ModelType.ANOMALY,
         level=float(config.get("interval_level") or 0.9),
@@ -98,6 +98,7 @@ def context_of(
         references=knowledge.drift_references,
         importance=knowledge.feature_importance,
         promised=dict(metrics),
-        groups=dict(watch.pop("groups", None) or {}),
+        groups=watch.get("groups") or {},
         watch=watch,
+        spec=spec,
     )

@@ -172,15 +172,20 @@ def window_rows(
     first: int,
     last: int,
     versions: Collection[int] | None = None,
+    newest: int | None = None,
 ) -> list[Row[Any]]:
-    """Windows that begin from hour `first` up to and without `last`: hour, version, series_group, sums, scores."""
+    """Windows that begin from hour `first` up to and without `last`: hour, version, series_group, sums, scores.
+
+    In the order of their hours; with `newest` the last so many.
+    """
     table = windows
     columns = (table.c.hour, table.c.version, table.c.series_group, table.c.sums, table.c.scores)
     query = _of(sa.select(*columns), table, tenant, model)
     query = query.where(table.c.span == span, table.c.hour >= first, table.c.hour < last)
     if versions is not None:
         query = query.where(table.c.version.in_(list(versions)))
-    return list(connection.execute(query.order_by(table.c.hour)))
+    query = query.order_by(table.c.hour.desc())
+    return list(connection.execute(query if newest is None else query.limit(newest)))[::-1]
 
 
 def feature_rows(

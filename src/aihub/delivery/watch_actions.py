@@ -1,0 +1,232 @@
+"""What the watch does to a model, written in one transaction: rollback, stopped canary, retraining, event, audit, notice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from aihub.delivery.jobs import JobRequest, submit
+from aihub.errors import ConflictError
+from aihub.monitoring.watch_policy import Action
+from aihub.registry.promotion import Order
+from aihub.registry.records import Action as DeploymentAction
+from aihub.store import outbox
+from aihub.store.job_tables import rollouts
+from aihub.store.monitoring_tables import watch_events
+from aihub.store.tables import deployments, models
+from aihub.types import Identity, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from aihub.hub import Hub
+    from aihub.monitoring.rules import Decision
+    from aihub.registry.records import Deployment
+
+ACTOR = "aihub.watch"
+NOTICE_TOPIC = "notify.notice"
+_SEVERITY = {
+    Action.ALERT: "warning",
+    Action.RETRAIN: "warning",
+    Action.STOP_CANARY: "warning",
+    Action.PAGE: "critical",
+    Action.ROLLBACK: "critical",
+}
+_EVENT = {
+    Action.ALERT: "watch.alerted",
+    Action.PAGE: "watch.paged",
+    Action.RETRAIN: "watch.retrained",
+    Action.ROLLBACK: "model.rolled_back",
+    Action.STOP_CANARY: "rollout.stopped",
+}
+_MAX_REASON = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actions:
+    """The writes of one look at one champion, in the caller's transaction."""
+
+    connection: Connection
+    hub: Hub
+    tenant: str
+    champion: Deployment
+    now: datetime
+
+    def carry_out(self, decisions: Sequence[Decision]) -> tuple[tuple[Decision, ...], list[str]]:
+        """Do what was decided; return what was done, and why the rest was not."""
+        done: list[Decision] = []
+        notes: list[str] = []
+        for decision in decisions:
+            try:
+                if decision.action is Action.ROLLBACK:
+                    self._roll_back(decision)
+                elif decision.action is Action.STOP_CANARY:
+                    self._stop_canary(decision)
+                elif decision.action is Action.RETRAIN:
+                    self._retrain()
+            except ConflictError as error:
+                # Somebody else has changed the deployment since it was looked at: nothing is done twice.
+                notes.append(f"{decision.rule}: not done, {error}")
+                continue
+            self._write_down(decision)
+            done.append(decision)
+        return tuple(done), notes
+
+    def _roll_back(self, decision: Decision) -> None:
+        champion = self.champion
+        order = Order(
+            action=DeploymentAction.ROLLBACK,
+            environment=champion.environment,
+            actor=ACTOR,
+            reason=f"{decision.rule}: {decision.reason}"[:_MAX_REASON],
+            now=self.now,
+            key=f"watch/{champion.environment}/{champion.sequence}",
+            expected_sequence=champion.sequence,
+        )
+        registry = self.hub.registry_of(self.tenant, "watch")
+        done = registry.activate_in(self.connection, champion.model, decision.target, order)
+        self.connection.execute(
+            sa.update(deployments)
+            .where(deployments.c.uid == done.uid)
+            .values(evidence=jsonable(dict(decision.evidence)))
+        )
+
+    def _stop_canary(self, decision: Decision) -> None:
+        rollout = active_rollout(self.connection, self.tenant, self.champion.model, self.champion.environment)
+        if rollout is None:
+            raise ConflictError("the canary has ended already")
+        self.connection.execute(
+            sa.update(rollouts)
+            .where(rollouts.c.id == rollout, rollouts.c.state == "active")
+            .values(state="stopped", ended_at=self.now, outcome=f"{ACTOR}: {decision.reason}")
+        )
+
+    def _retrain(self) -> None:
+        """Submit a training job for the champion's own specification, with the newest data that fit it."""
+        champion = self.champion
+        version = self.hub.registry_of(self.tenant).version(champion.model, champion.version)
+        spec = self.hub.observations.contexts.of(self.tenant, champion.model, champion.version).spec
+        config = dict(spec.get("training") or version.lineage.config)
+        body = {
+            "model_type": version.lineage.config["model_type"],
+            "config": config,
+            "name": champion.model,
+            "validation": dict(spec.get("validation") or {}),
+            "policy": dict(spec.get("policy") or {}),
+            "environment": champion.environment,
+        }
+        identity = Identity(
+            tenant=self.tenant, principal=ACTOR, role=Role.TRAINER, scopes=frozenset(), source="watch"
+        )
+        submit(
+            self.connection,
+            JobRequest.model_validate(body),
+            identity=identity,
+            now=self.now,
+            audit=self.hub.audit,
+            key=f"watch/{champion.model}/{champion.sequence}/{self.now:%Y-%m-%d}",
+        )
+
+    def _write_down(self, decision: Decision) -> None:
+        """Write event, audit entry and notice of something that was done."""
+        champion, reason = self.champion, sentence(decision)
+        evidence = jsonable({**decision.evidence, "waits": decision.waits or None, "target": decision.target})
+        row = {
+            "tenant_id": self.tenant,
+            "model": champion.model,
+            "environment": champion.environment,
+            "version": champion.version,
+            "at": self.now,
+            "action": decision.action.value,
+            "rule": decision.rule,
+            "evidence": evidence,
+        }
+        self.connection.execute(sa.insert(watch_events).values(**row))
+        if decision.action is not Action.ROLLBACK:  # the registry has written that down already
+            self.hub.audit.append(
+                self.connection,
+                tenant=self.tenant,
+                actor=ACTOR,
+                action=_EVENT[decision.action],
+                subject=f"model:{champion.model}",
+                now=self.now,
+                after={"version": champion.version, "rule": decision.rule},
+                reason=reason,
+                source="watch",
+            )
+        self._tell(decision, evidence, reason)
+
+    def _tell(self, decision: Decision, evidence: dict[str, Any], reason: str) -> None:
+        champion = self.champion
+        key = f"watch/{champion.model}/{champion.sequence}/{decision.rule}/{self.now.isoformat()}"
+        facts = [
+            [name, f"{value:.4g}" if isinstance(value, float) else str(value)]
+            for name, value in evidence.items()
+            if value is not None and name != "reason"
+        ]
+        notice = {
+            "key": key,
+            "tenant": self.tenant,
+            "event": _EVENT[decision.action],
+            "severity": _SEVERITY[decision.action],
+            "title": f"{champion.model} {champion.semantic}: {_what(decision)}",
+            "at": self.now.isoformat(),
+            "model": champion.model,
+            "environment": champion.environment,
+            "text": reason,
+            "facts": facts,
+        }
+        outbox.put(
+            self.connection, tenant=self.tenant, topic=NOTICE_TOPIC, key=key, payload=notice, now=self.now
+        )
+
+
+def active_rollout(connection: Connection, tenant: str, model: str, environment: str) -> int | None:
+    """Return the row of the rollout that is going on, None where there is none."""
+    query = (
+        sa.select(rollouts.c.id)
+        .join(models, models.c.id == rollouts.c.model_id)
+        .where(
+            rollouts.c.tenant_id == tenant,
+            models.c.name == model,
+            rollouts.c.environment == environment,
+            rollouts.c.state == "active",
+        )
+    )
+    return connection.scalar(query)
+
+
+def sentence(decision: Decision) -> str:
+    """Say for a person why something was done, or left to him."""
+    return (
+        f"{decision.reason}. Not rolled back: {decision.waits}." if decision.waits else f"{decision.reason}."
+    )
+
+
+def jsonable(value: Any) -> Any:
+    """Replace what JSON does not know: NaN and infinity become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(name): jsonable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(one) for one in value]
+    return value
+
+
+def _what(decision: Decision) -> str:
+    if decision.waits:
+        return "degraded, and waits for a person"
+    return {
+        Action.ALERT: "looks wrong",
+        Action.PAGE: "needs a person now",
+        Action.RETRAIN: "is trained again",
+        Action.ROLLBACK: f"rolled back to version {decision.target}",
+        Action.STOP_CANARY: "its canary was stopped",
+    }[decision.action]
