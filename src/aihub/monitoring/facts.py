@@ -76,6 +76,7 @@ class _Gathering:
         own = {length: self._of(found, self.champion.version) for length, found in by_length.items()}
         classes = self.context.classes
         drifted, target_drift = self._drift()
+        daily, daily_naive = self._daily()
         target, no_target = self._target(lengths, target_drift)
         return Facts(
             version=self.champion.version,
@@ -87,7 +88,8 @@ class _Gathering:
             naive={length: _mae(self._of(found, NAIVE)) for length, found in by_length.items()},
             actuals={length: part.n for length, part in own.items()},
             naive_before=_mae(self._of(self._windows(self.since - NAIVE_BEFORE_H, self.since), NAIVE)),
-            daily=self._daily(),
+            daily=daily,
+            daily_naive=daily_naive,
             predictions=own[lengths[-1]].predictions,
             silent_h=self._silent(),
             drifted=drifted,
@@ -105,9 +107,10 @@ class _Gathering:
         found = windows.merged(windows.version, without=None)
         return found.get(version, Slice(row=sums.empty(1)[0]))
 
-    def _daily(self) -> list[float]:
-        """Mean absolute error of each whole day since the deployment."""
+    def _daily(self) -> tuple[list[float], list[float]]:
+        """Mean absolute error of each whole day since the deployment, and the seasonal-naive one."""
         first = max(self.since, self.last - MAX_DAYS * 24)
+        versions = (self.champion.version, NAIVE)
         rows = rows_of.window_rows(
             self.connection,
             tenant=self.tenant,
@@ -115,13 +118,18 @@ class _Gathering:
             span="d",
             first=first,
             last=self.last - 24,
-            versions=[self.champion.version],
+            versions=versions,
         )
-        by_day: dict[int, FloatArray] = {}
+        by_day: dict[tuple[int, int], FloatArray] = {}
         for row in rows:  # one a group
             one = np.frombuffer(row.sums)[[sums.AT["n"], sums.AT["abs_err"]]]
-            by_day[row.hour] = by_day.get(row.hour, np.zeros(2)) + one
-        return [float(error / n) for n, error in by_day.values() if n >= MIN_DAY]
+            key = (row.hour, row.version)
+            by_day[key] = by_day.get(key, np.zeros(2)) + one
+        error = {key: float(one[1] / one[0]) for key, one in by_day.items() if one[0] >= MIN_DAY}
+        days = [hour for hour, version in error if version == self.champion.version]
+        return [error[day, self.champion.version] for day in days], [
+            error.get((day, NAIVE), math.nan) for day in days
+        ]
 
     def _silent(self) -> float:
         rows = rows_of.window_rows(
@@ -147,7 +155,7 @@ class _Gathering:
         found = feature_drift(
             self.connection, self.tenant, self.model, self.champion.version, hours=hours, context=self.context
         )
-        drifted = [f"{r.column} {r.effect:+.2g} {r.effect_unit}" for r in found.material]
+        drifted = [f"{r.column}: {r.effect:+.2g} {r.effect_unit}" for r in found.material]
         target = previous_good(self.history, self.champion)
         if not drifted or target is None:
             return drifted, None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FACTORS = (60.0, 100.0, 1e3, 1e6)
 """Ratios of units that are confused: minutes and hours, percent and share, kW and MW, W and MW; and their inverses."""
 _NEAR = 1.35
+_BACK = 5.0
+"""A unit is as it was when the level is within this factor of the usual one: the season goes on meanwhile."""
 _DAYS = 28
 _RECENT = 6
 _STUCK_VALUES = 12
@@ -176,10 +178,11 @@ class SeriesMemory:
         usual = statistics.median(day[0] for day in self.days) if len(self.days) >= 3 else 0.0  # noqa: PLR2004
         factor = None
         if usual > 0 and len(self.recent) == _RECENT:
-            factor = changed_unit(statistics.median(self.recent) / usual)
-            if factor is None:
+            ratio = statistics.median(self.recent) / usual
+            factor = changed_unit(ratio)
+            if 1 / _BACK < ratio < _BACK:
                 self.faults.pop("unit", None)
-            else:
+            elif factor is not None:
                 how = f"{factor:g} times larger" if factor > 1 else f"{1 / factor:g} times smaller"
                 found += self._lasting("unit", int(times[0]), f"values are about {how} than usual")
         if usual > 0 and factor is None and "unit" not in self.faults:

@@ -18,6 +18,8 @@ from aihub.validation.metrics import is_lower_better
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+REMIND_H = 168.0
+"""A person is told of the same thing once a week."""
 _GATE_NAMES = {"f1": "f1_score", "auc": "auc_roc"}
 
 
@@ -64,16 +66,17 @@ class Facts:
         By window length in hours: the version's metrics, the seasonal-naive error, the joined rows.
     naive_before
         Seasonal-naive error of the four weeks before the deployment, NaN where not known.
-    daily
-        Mean absolute error of each whole day since the deployment, ascending.
+    daily, daily_naive
+        Mean absolute error of each whole day since the deployment, ascending, and the seasonal-naive one (NaN where it
+        is not known).
     predictions
         In the longest window.
     silent_h
         Hours since the last prediction; infinite where there was none.
     drifted
-        Features that drifted, with their effects.
+        Features that drifted: name, colon, effect.
     faults
-        Lasting faults of the stream, in words.
+        Lasting faults of the stream: kind and series, colon, what was seen.
     target
         Where a rollback would go; None with `no_target` saying why.
     """
@@ -88,6 +91,7 @@ class Facts:
     actuals: Mapping[int, int] = field(default_factory=dict)
     naive_before: float = math.nan
     daily: Sequence[float] = ()
+    daily_naive: Sequence[float] = ()
     predictions: int = 0
     silent_h: float = math.inf
     drifted: Sequence[str] = ()
@@ -148,10 +152,13 @@ def decide(policy: WatchPolicy, facts: Facts, memory: Mapping[str, Any], now: da
         ("data_faults", policy.data_faults, facts.faults),
         ("drift", policy.drift, facts.drifted),
     ):
-        if wanted != "off" and seen and _may_act(kept["rules"], name, 24.0, now):
+        told = kept["rules"].get(name, {}).get("told", [])
+        is_news = any(one.partition(":")[0] not in told for one in seen)
+        if wanted != "off" and seen and (is_news or _may_act(kept["rules"], name, REMIND_H, now)):
             what = "the data have faults" if name == "data_faults" else "features drifted"
             found.append(_plain(Action(wanted), name, facts, f"{what}: {'; '.join(seen[:5])}", list(seen)))
             _acted(kept["rules"], name, now)
+            kept["rules"][name]["told"] = sorted({one.partition(":")[0] for one in seen})
     if (
         policy.no_data_h
         and facts.silent_h > policy.no_data_h
@@ -188,7 +195,7 @@ def _look(
         note = f"seen {streak} of {rule.evaluations} times"
     elif rule.action is Action.STOP_CANARY and not facts.has_canary:
         note = "there is no canary to stop"
-    elif not _may_act(rules, rule.label, rule.cool_down_h, now):
+    elif not _may_act(rules, rule.label, max(rule.cool_down_h, REMIND_H if mine.get("waits") else 0), now):
         note = "cools down"
     if note:
         return State.DEGRADED, None, f"{rule.label}: {note}"
@@ -202,6 +209,7 @@ def _look(
     )
     if rule.action is Action.ROLLBACK:
         decision = _rollback(decision, rule, facts)
+        rules[rule.label]["waits"] = bool(decision.waits)
     return (State.WAITING if decision.waits else State.DEGRADED), decision, ""
 
 
@@ -256,12 +264,31 @@ def _against_promise(rule: WatchRule, facts: Facts, value: float, margin: float)
     promised = facts.promised.get(_gate_name(rule.metric), math.nan)
     if math.isnan(promised) or promised == 0:
         return _Checked(None, f"validation promised no {rule.metric}")
-    worse = abs(value) / abs(promised) - 1 if _is_error(rule.metric) else (promised - value) / abs(promised)
+    harder = 1.0
+    if rule.adjust_difficulty and rule.metric in ("mae", "rmse"):
+        harder = difficulty(facts, facts.naive.get(rule.window_h, math.nan))
+    if _is_error(rule.metric):
+        worse = abs(value) / (abs(promised) * harder) - 1
+    else:
+        worse = (promised - value) / abs(promised)
+    words = f"{worse:.0%} worse than the {promised:.4g} that validation promised"
+    if harder > 1:
+        words += f" (in a time that is {harder:.2g} times as hard)"
     return _Checked(
         worse > (rule.worse_than_promised or 0.0) * (1 - margin),
-        f"{worse:.0%} worse than the {promised:.4g} that validation promised",
-        {"promised": promised, "worse_by": worse},
+        words,
+        {"promised": promised, "worse_by": worse, "harder": harder},
     )
+
+
+def difficulty(facts: Facts, naive: float) -> float:
+    """Return how much harder a time is than usual: its seasonal-naive error against the usual one, at least 1.
+
+    Usual is what validation had (from the promised mae and skill), else the four weeks before the deployment.
+    """
+    promised, skill = facts.promised.get("mae", math.nan), facts.promised.get("skill", math.nan)
+    usual = promised / (1 - skill) if skill < 1 and promised > 0 else facts.naive_before
+    return max(1.0, naive / usual) if usual > 0 and naive > 0 else 1.0
 
 
 def _against_naive(rule: WatchRule, facts: Facts, value: float, margin: float) -> _Checked:
@@ -277,7 +304,9 @@ def _made_sure(rule: WatchRule, facts: Facts, value: float, margin: float) -> _C
     if not promised > 0:
         return _Checked(None, "validation promised no mae to test against")
     limit = promised * (1 + (rule.worse_than_promised or 0.0))
-    wealth = betting_wealth([error / limit for error in facts.daily])
+    naive = facts.daily_naive if rule.adjust_difficulty else ()
+    harder = [difficulty(facts, one) for one in naive] or [1.0] * len(facts.daily)
+    wealth = betting_wealth([error / limit / hard for error, hard in zip(facts.daily, harder, strict=True)])
     days = len(facts.daily)
     return _Checked(
         wealth >= 1 / (rule.anytime or 1.0),

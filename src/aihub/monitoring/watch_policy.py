@@ -47,6 +47,10 @@ class WatchRule(StrictModel):
     anytime: float | None = Field(default=None, gt=0, lt=1,
         description="Chance of a false alarm over the whole life of a deployment, however often one looks.",
     )  # fmt: skip
+    adjust_difficulty: bool = Field(
+        default=True,
+        description="Promise less in times in which the value a week before errs more than usual: no version can mend weather.",
+    )
     action: Action = Field(default=Action.ALERT, description="What to do.")
     window_h: int = Field(
         default=168,
