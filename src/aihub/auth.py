@@ -73,12 +73,14 @@ class Authenticator:
 
     @classmethod
     def of(cls, hub: Hub, verifiers: Sequence[Verifier] = ()) -> Authenticator:
-        """Return the authenticator of a hub, which knows workflows of GitHub where the settings say so."""
+        """Return the authenticator of a hub, which also knows the sessions of GitHub's workflows where it takes any."""
+        known = list(verifiers)
         if hub.settings.github_audience:
-            from aihub.github.sessions import keyless_of  # noqa: PLC0415 - a hub without GitHub does not pay for it
+            from aihub.github.sessions import keyless_of  # noqa: PLC0415 - a hub without GitHub does not pay
 
-            verifiers = (*verifiers, keyless_of(hub.settings, hub.engine, hub.audit))
-        return cls(hub.engine, hub.audit, verifiers=verifiers, anonymous_role=hub.settings.anonymous_role)
+            known.append(keyless_of(hub.settings, hub.engine, hub.audit))
+        role = hub.settings.anonymous_role
+        return cls(hub.engine, hub.audit, verifiers=known, anonymous_role=role)
 
     def authenticate(self, token: str | None, now: datetime) -> Identity:
         """Return whom `token` (the part after ``Bearer``) stands for; `None` or empty where none was sent.
@@ -152,7 +154,9 @@ class Authenticator:
         for verifier in self._verifiers:
             verified = verifier.verify(token, now)
             if verified is not None:
-                return verified
+                with read(self._engine, tenant=EVERY_TENANT) as connection:
+                    tenant = tenants.find(connection, verified.identity.tenant)
+                return None if tenant is not None and not tenant.is_active else verified
         return None
 
     def _verified_key(self, token: str, now: datetime) -> Verified | None:

@@ -188,8 +188,8 @@ class Settings(BaseModel):
     github_webhook_secret: SecretStr = SecretStr("")
     bootstrap_key: SecretStr = SecretStr("")
     anonymous_role: Role | None = None
-    rate_limit_per_s: float = Field(default=100.0, ge=0, le=1_000_000)
-    rate_burst: int = Field(default=200, ge=1, le=1_000_000)
+    rate_limit_per_s: float = Field(default=200.0, ge=0, le=1_000_000)
+    rate_burst: int = Field(default=1000, ge=1, le=1_000_000)
     signing_key_file: Path | None = None
     trusted_keys_file: Path | None = None
     require_signature: Names = ()

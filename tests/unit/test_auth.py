@@ -289,6 +289,21 @@ def test_other_kinds_of_credential_are_asked_of_their_verifiers(house: House) ->
     assert badge.asked == before
 
 
+def test_other_credentials_of_a_tenant_that_was_switched_off_do_not_count(house: House) -> None:
+    with write(house.hub.engine, tenant=EVERY_TENANT) as c:
+        tenants.change(c, "acme", is_active=False, actor="root", now=NOW, audit=house.hub.audit)
+    with pytest.raises(UnauthorizedError):
+        house.authenticator(verifiers=[Badge()]).authenticate("badge ann", NOW)
+
+
+def test_a_hub_that_takes_workflows_knows_their_sessions(house: House) -> None:
+    settings = house.hub.settings.model_copy(update={"github_audience": "hub"})
+    authenticator = auth.Authenticator.of(replace(house.hub, settings=settings))
+    assert len(authenticator._verifiers) == len(auth.Authenticator.of(house.hub)._verifiers) + 1
+    with pytest.raises(UnauthorizedError):
+        authenticator.authenticate("hubgh_" + "0" * 16 + "_" + "a" * 43, NOW)
+
+
 def test_what_is_remembered_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "MAX_REMEMBERED", 3)
     authenticator = house.authenticator(verifiers=[Badge()])

@@ -28,6 +28,7 @@ from aihub.api import (
 )
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
+from aihub.limits import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -88,6 +89,7 @@ def create_app(
     app.state.hub = hub
     app.state.access = access
     app.state.metrics = metrics or Metrics()
+    app.state.limiter = RateLimiter(hub.settings.rate_limit_per_s, hub.settings.rate_burst)
     app.state.clock = lambda: datetime.now(UTC)
     problems.install(app)
     for router in (*ROUTERS, *routers):

@@ -11,6 +11,8 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from aihub.auth import ANONYMOUS
+from aihub.exposure import refuse_cross_site
 from aihub.store.engine import read
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from aihub.hub import Hub
+    from aihub.limits import RateLimiter
     from aihub.registry.registry import Registry
     from aihub.types import Identity
 
@@ -112,12 +115,20 @@ def calling(request: Request, now: datetime) -> Caller:
     ------
     UnauthorizedError
         There is no credential that counts.
+    ForbiddenError
+        There is none, and another site's page made the browser ask.
+    TooManyError
+        The principal asks more often than the hub lets it.
     NotFoundError
         The tenant does not exist, or the credential is another's.
     """
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     access: Access = request.app.state.access
     identity = access.authenticate(token.strip() if kind.lower() == "bearer" else None, now)
+    if identity.principal == ANONYMOUS:
+        refuse_cross_site(request.headers, request.headers.get("host", ""))
+    limiter: RateLimiter = request.app.state.limiter
+    limiter.take((identity.tenant, identity.principal))
     host = request.client.host if request.client else "unknown"
     # What the verifier says of the credential (the run of a workflow) stays.
     parts = ("api", host, request.scope.get("aihub.request_id", ""), identity.source)
