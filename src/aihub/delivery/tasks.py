@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aihub.delivery.periodic import Periodic
@@ -31,8 +32,19 @@ def _mirror(hub: Hub, now: datetime) -> None:
     mirror_due(hub, now=now)
 
 
+def _answer_github(hub: Hub, now: datetime) -> None:
+    if not hub.settings.github_webhook_secret.get_secret_value():
+        return
+    from aihub.github.effects import write_back
+    from aihub.github.protection import webhooks_of
+
+    webhooks_of(hub.settings, hub.engine, hub.audit).decide_pending(now)
+    write_back(hub.engine, now=now, within=timedelta(days=30))
+
+
 PERIODICS = (
     Periodic("schedules", 5.0, _fire_schedules),
     Periodic("effects", 1.0, _send_effects),
     Periodic("mlflow", 5.0, _mirror),
+    Periodic("github", 10.0, _answer_github),
 )

@@ -19,6 +19,7 @@ from aihub.store import engine as engines
 from aihub.store import outbox
 from aihub.store.github_tables import github_gates, github_sessions
 from aihub.store.tables import deployments, versions
+from aihub.store.tables import outbox as outbox_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,11 @@ def _note_reviewers(
 ) -> str:
     """Ask who let the run into its environment and keep it as evidence; nobody is an answer, too."""
     run_id, environment = str(int(payload["run_id"])), payload["environment"]
-    found = client.send("GET", f"/repos/{_repository(payload)}/actions/runs/{run_id}/approvals") or []
+    installation = _installation_of(engine, payload["repository_id"], tenant)
+    if not client.token and installation is None:
+        return "left out: no app of ours is known to be installed there"
+    path = f"/repos/{_repository(payload)}/actions/runs/{run_id}/approvals"
+    found = client.send("GET", path, installation=installation) or []
     reviewers = [
         {"login": one["user"]["login"], "id": one["user"]["id"], "state": one["state"]}
         for one in found
@@ -144,11 +149,33 @@ def _note_reviewers(
     return f"{len(reviewers)} reviewers of run {run_id}"
 
 
-def write_back(connection: Connection, *, now: datetime, within: timedelta) -> None:
-    """Ask for the status of every deployment that GitHub asked about and the hub has carried out since. Idempotent.
+def _installation_of(engine: Engine, repository_id: str, tenant: str) -> str | None:
+    """Return the installation of the app that asked about this repository last."""
+    query = (
+        sa.select(github_gates.c.installation_id)
+        .where(github_gates.c.tenant_id == tenant, github_gates.c.repository_id == repository_id)
+        .order_by(github_gates.c.id.desc())
+        .limit(1)
+    )
+    with engines.read(engine, tenant=tenant) as connection:
+        return connection.scalar(query)
 
-    A GitHub deployment and one of the hub belong together by commit and environment.
+
+def write_back(engine: Engine, *, now: datetime, within: timedelta) -> int:
+    """Ask for the status of every deployment that GitHub asked about and the hub has carried out since; return how many.
+
+    Idempotent, and a read only where there is nothing new. A GitHub deployment and one of the hub belong together by
+    commit and environment.
     """
+    with engines.read(engine, tenant=engines.EVERY_TENANT) as connection:
+        due = _statuses_due(connection, now - within)
+    for one in due:
+        with engines.write(engine, tenant=one["tenant"]) as connection:
+            outbox.put(connection, **one, now=now)
+    return len(due)
+
+
+def _statuses_due(connection: Connection, since: datetime) -> list[dict[str, Any]]:
     query = (
         sa.select(github_gates, deployments.c.uid, deployments.c.ended_at, versions.c.number)
         .join(
@@ -164,22 +191,25 @@ def write_back(connection: Connection, *, now: datetime, within: timedelta) -> N
                 deployments.c.environment == github_gates.c.environment,
             ),
         )
-        .where(github_gates.c.created_at > now - within)
+        .where(github_gates.c.created_at > since)
         .order_by(deployments.c.id)
     )
-    for row in connection.execute(query).mappings().all():
-        state = "success" if row["ended_at"] is None else "inactive"
-        serves = "serves" if row["ended_at"] is None else "was replaced"
+    due = []
+    for row in connection.execute(query).mappings():
+        state, word = ("success", "serves") if row["ended_at"] is None else ("inactive", "was replaced")
         names = ("repository", "deployment_id", "environment", "installation_id")
-        outbox.put(
-            connection,
-            tenant=row["tenant_id"],
-            topic=STATUS_TOPIC,
-            key=f"{row['deployment_id']}/{row['uid']}/{state}",
-            payload={name: row[name] for name in names}
-            | {"state": state, "description": f"Version {row['number']} {serves} (AI Hub {row['uid'][:8]})"},
-            now=now,
-        )
+        payload = {name: row[name] for name in names} | {
+            "state": state,
+            "description": f"Version {row['number']} {word} (AI Hub {row['uid'][:8]})",
+        }
+        key = f"{row['deployment_id']}/{row['uid']}/{state}"
+        due.append({"tenant": row["tenant_id"], "topic": STATUS_TOPIC, "key": key, "payload": payload})
+    keys = [one["key"] for one in due]
+    known = sa.select(outbox_rows.c.tenant_id, outbox_rows.c.key).where(
+        outbox_rows.c.topic == STATUS_TOPIC, outbox_rows.c.key.in_(keys)
+    )
+    asked = {tuple(row) for row in connection.execute(known)} if keys else set()
+    return [one for one in due if (one["tenant"], one["key"]) not in asked]
 
 
 def _repository(payload: Mapping[str, Any]) -> str:

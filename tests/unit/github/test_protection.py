@@ -272,8 +272,7 @@ def test_a_deployment_is_written_back_once_and_again_when_it_ends(
                 connection.execute(sa.insert(deployments).values(**row))
             else:
                 connection.execute(sa.update(deployments).values(**change))
-            for _ in range(2):
-                write_back(connection, now=NOW, within=timedelta(days=1))
+        assert [write_back(engine, now=NOW, within=timedelta(days=1)) for _ in range(2)] == [1, 0]
     found = [payload for topic, payload in due(engine) if topic == STATUS_TOPIC]
     assert [payload["state"] for payload in found] == ["success", "inactive"]
     effect(api, engine, STATUS_TOPIC, found[0])
