@@ -74,6 +74,21 @@ def give_key(hub: Hub, principal: str = "ann", role: Role = Role.ADMIN, *, tenan
     return made.token
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Two tenants with a key of every role, and an operator."""
+
+    keys: dict[tuple[str, Role], str]
+    operator: str
+
+
+def two_tenants(hub: Hub) -> Cast:
+    """Make the tenants acme and bolt, whose people are called after their roles."""
+    pairs = [(tenant, role) for tenant in ("acme", "bolt") for role in Role]
+    keys = {(tenant, role): give_key(hub, role.value, role, tenant=tenant) for tenant, role in pairs}
+    return Cast(keys, give_key(hub, "operator", tenant=OPERATOR_TENANT))
+
+
 def register(
     hub: Hub, name: str = "load", *, tenant: str = "default", content: bytes = b"1", **given: Any
 ) -> Version:
