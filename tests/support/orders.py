@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def register(registry: Registry, *, passed: bool | None = True, policy: Any = No
     """Register a version; `passed` None: without a report."""
     config = {"model_type": "forecast", "features": ["t"], "target": "load", "algorithm": "lgbm"}
     content = given.pop("content", f"{next(_CONTENTS)}".encode())
+    commit = given.pop("git_commit", None)
     digest = registry.artifacts.put(pack({"model.json": content}, Manifest(kind="forecast/1", name=MODEL)))
     arguments: dict[str, Any] = {
         "status": "rejected" if passed is False else "candidate",
@@ -51,6 +53,8 @@ def register(registry: Registry, *, passed: bool | None = True, policy: Any = No
         **given,
     }
     lineage = collect(config, {"sha256": "0" * 64, "rows": 10}, requested_by="ann", now=NOW)
+    if commit is not None:
+        lineage = replace(lineage, git_commit=commit)
     return registry.register_version(arguments.pop("model", MODEL), digest, lineage, **arguments)
 
 

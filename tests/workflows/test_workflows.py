@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "github"))
-from expressions import condition, evaluate, interpolate
-from runner import Runner, machine
-from stand_in import GitHubApi
+from github_side import GitHubApi
+from workflow_expressions import condition, evaluate, interpolate
+from workflow_runner import Runner, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

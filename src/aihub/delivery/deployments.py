@@ -16,6 +16,7 @@ from aihub.delivery.orders import DeployOrder, Outcome, RollbackOrder
 from aihub.delivery.policy import Ask, Deploy, Hold, Reject, check_environment, next_step
 from aihub.delivery.standing import known_of
 from aihub.errors import ConflictError, ForbiddenError, NotFoundError
+from aihub.github.sessions import evidence_for
 from aihub.registry.promotion import MAX_REASON, Order, check_expected, check_repeat
 from aihub.registry.queries import Queries
 from aihub.registry.records import PRODUCTION, Action
@@ -194,7 +195,7 @@ class _Case:
         allowed: dict[str, Any] = {"policy": "automatic"}
         if approval is not None:
             allowed = {"approval": approval.uid, "approved_by": approval.granted_by}
-        order = self.order.in_registry(self.now, {**(self.order.evidence or {}), **allowed})
+        order = self.order.in_registry(self.now, {**self._evidence(), **allowed})
         if strategy.kind == "direct":
             done = activate(self.connection, self.registry, self.version.model, self.version.number, order)
             return Outcome(state="deployed", deployment=done, approval=approval, reason=order.reason)
@@ -208,12 +209,23 @@ class _Case:
         )
         return Outcome(state="rolling_out", rollout=begun, approval=approval, reason=order.reason)
 
+    def _evidence(self) -> dict[str, Any]:
+        """Return what the order brings, and the runs of this commit that GitHub let into an environment of this name."""
+        given = dict(self.order.evidence or {})
+        runs = evidence_for(
+            self.connection,
+            tenant=self.registry.tenant,
+            sha=self.version.git_commit or "",
+            environment=self.order.environment,
+        )
+        return {**given, "github": runs} if runs else given
+
     def _override(self, said: Step, running: RolloutRecord | None) -> Outcome:
         """Deploy at once whatever the policy says; what it said is written down with the deployment."""
         passed_over = (
             "people had to agree first" if isinstance(said, Ask) else getattr(said, "reason", "nothing")
         )
-        evidence = {**(self.order.evidence or {}), "override": True, "passed_over": passed_over}
+        evidence = {**self._evidence(), "override": True, "passed_over": passed_over}
         order = self.order.in_registry(self.now, evidence, is_override=True)
         done = activate(self.connection, self.registry, self.version.model, self.version.number, order)
         if running is not None:

@@ -40,6 +40,8 @@ KEPT_DAYS = 90
 """How long an ended session is kept: it is the evidence of what GitHub said about a run."""
 REFUSALS_PER_MINUTE = 60
 """Refusals that are written to the audit log; what comes beyond is in the program's log only, for anybody may ask."""
+MOST_EVIDENCE = 5
+"""Runs of a commit that a deployment names as its evidence; a commit rarely has more than one."""
 REVIEWERS_TOPIC = "github.reviewers"
 _CREDENTIAL = re.compile(rf"{PREFIX}([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
 _log = logging.getLogger(__name__)
@@ -294,6 +296,7 @@ def evidence_for(connection: Connection, *, tenant: str, sha: str, environment: 
             github_sessions.c.environment == environment,
         )
         .order_by(github_sessions.c.created_at.desc())
+        .limit(MOST_EVIDENCE)
     )
     found = connection.scalars(query)
     return [{**evidence_of(claims), "reviewers": claims.get("reviewers")} for claims in found]

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from github_side import GitHubApi, Issuer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from stand_in import GitHubApi, Issuer
 
 
 @pytest.fixture(scope="session")

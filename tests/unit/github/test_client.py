@@ -20,7 +20,7 @@ from aihub.github.client import LONGEST_WAIT_S, GitHubClient
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stand_in import GitHubApi, Issuer
+    from github_side import GitHubApi, Issuer
 
 
 @pytest.mark.parametrize(

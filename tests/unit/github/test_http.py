@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from stand_in import AUDIENCE, NOW, WORKFLOW, Issuer
-from test_protection import SECRET, body, signed
 
 from aihub.api.app import create_app
 from aihub.auth import Authenticator
@@ -16,6 +14,7 @@ from aihub.github.trust import TrustPolicy
 from aihub.hub import opened
 from aihub.settings import Settings
 from aihub.store import engine as engines
+from github_side import AUDIENCE, NOW, SECRET, WORKFLOW, Issuer, body, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

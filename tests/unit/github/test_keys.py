@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from stand_in import Issuer
 
 from aihub.errors import ConfigError, UnauthorizedError, UnavailableError
 from aihub.github.keys import MAX_AGE_S, MAX_BYTES, MAX_STALE_S, MIN_REFRESH_S, KeySet, read_keys
+from github_side import Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

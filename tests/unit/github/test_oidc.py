@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from stand_in import AUDIENCE, NOW, Issuer, claims
 
 from aihub.errors import UnauthorizedError
 from aihub.github.oidc import LEEWAY_S, MAX_LIFETIME_S, check, verify
+from github_side import AUDIENCE, NOW, Issuer, claims
 
 T = int(NOW.timestamp())
 

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from stand_in import NOW, GitHubApi
 
 from aihub.errors import InputError, NotFoundError, TooManyError, UnauthorizedError
 from aihub.github import policies
@@ -23,6 +19,7 @@ from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.github_tables import github_gates
 from aihub.store.tables import deployments, models, outbox, versions
+from github_side import API, NOW, SECRET, SHA, GitHubApi, body, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,26 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 AUDIT = AuditLog(b"k" * 32)
-SECRET = b"webhook secret"
-API = "https://api.github.com"
-SHA = "c0ffee" * 6 + "beef"
-
-
-def body(**changes: Any) -> bytes:
-    event = {
-        "action": "requested",
-        "environment": "production",
-        "deployment_callback_url": f"{API}/repos/acme/load/actions/runs/900/deployment_protection_rule",
-        "deployment": {"id": 55, "sha": SHA, "ref": "main"},
-        "repository": {"id": 42, "full_name": "acme/load"},
-        "installation": {"id": 5},
-        "sender": {"login": "alice"},
-    }
-    return json.dumps({**event, **changes}).encode()
-
-
-def signed(content: bytes, secret: bytes = SECRET) -> str:
-    return "sha256=" + hmac.new(secret, content, hashlib.sha256).hexdigest()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from stand_in import AUDIENCE, NOW, WORKFLOW, Issuer
 
 from aihub.access import scopes_of
 from aihub.errors import ConflictError, NotFoundError, UnauthorizedError
@@ -18,6 +17,7 @@ from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.tables import outbox
 from aihub.types import Role
+from github_side import AUDIENCE, NOW, WORKFLOW, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,9 +21,8 @@ from aihub.validation.report.markdown import MARKER
 from aihub.validation.validator import ModelValidator
 
 if TYPE_CHECKING:
-    from stand_in import GitHubApi
-
     from aihub.validation.results import ValidationReport
+    from github_side import GitHubApi
 
 SPEC = """name: load
 training:

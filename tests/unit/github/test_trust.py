@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stand_in import AUDIENCE, NOW, WORKFLOW, claims
 
 from aihub.errors import ConfigError
 from aihub.github.oidc import Claims, check
 from aihub.github.trust import TrustPolicy, choose
 from aihub.types import Role
+from github_side import AUDIENCE, NOW, WORKFLOW, claims
 
 PRODUCTION: dict[str, Any] = {
     "name": "deploy",

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from expressions import as_text, condition, interpolate
+
+from workflow_expressions import as_text, condition, interpolate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +22,9 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 AUDIENCE = "https://hub.example.com"
 WORKFLOW = "acme/load/.github/workflows/model-training.yml@refs/heads/main"
 _ids = count(1)
+SECRET = b"webhook secret"
+API = "https://api.github.com"
+SHA = "c0ffee" * 6 + "beef"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "repository_id": "42",
         "repository_owner_id": "7",
         "ref": "refs/heads/main",
-        "sha": "c0ffee" * 6 + "beef",
+        "sha": SHA,
         "event_name": "push",
         "environment": "production",
         "job_workflow_ref": WORKFLOW,
@@ -132,3 +137,20 @@ class GitHubApi:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+def body(**changes: Any) -> bytes:
+    event = {
+        "action": "requested",
+        "environment": "production",
+        "deployment_callback_url": f"{API}/repos/acme/load/actions/runs/900/deployment_protection_rule",
+        "deployment": {"id": 55, "sha": SHA, "ref": "main"},
+        "repository": {"id": 42, "full_name": "acme/load"},
+        "installation": {"id": 5},
+        "sender": {"login": "alice"},
+    }
+    return json.dumps({**event, **changes}).encode()
+
+
+def signed(content: bytes, secret: bytes = SECRET) -> str:
+    return "sha256=" + hmac.new(secret, content, hashlib.sha256).hexdigest()

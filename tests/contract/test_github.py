@@ -1,0 +1,101 @@
+"""Sessions of workflows, GitHub's questions, and evidence on both databases, row-level security included."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from aihub.errors import UnauthorizedError
+from aihub.github import policies
+from aihub.github.effects import STATUS_TOPIC, write_back
+from aihub.github.protection import EVENT, Webhooks
+from aihub.github.sessions import Keyless
+from aihub.github.trust import TrustPolicy
+from aihub.store.engine import read, write
+from aihub.store.tables import outbox
+from github_side import API, AUDIENCE, NOW, SECRET, SHA, WORKFLOW, Issuer, body, signed
+from orders import FREE, decide, order, register, registry_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+    from aihub.registry.registry import Registry
+
+ISSUER = Issuer()
+
+
+@pytest.fixture
+def registry(database: Engine, tmp_path: Path) -> Registry:
+    registry = registry_on(database, tmp_path)
+    given: dict[str, Any] = {
+        "name": "deploy",
+        "repository_id": "42",
+        "repository_owner_id": "7",
+        "roles": ["trainer", "deployer"],
+        "ref": "refs/heads/main",
+        "job_workflow_ref": WORKFLOW,
+        "environment": "production",
+    }
+    with write(database, tenant="default") as connection:
+        policies.add(connection, TrustPolicy(**given), actor="ann", now=NOW, audit=registry.audit)
+    return registry
+
+
+@pytest.fixture
+def keyless(registry: Registry) -> Keyless:
+    return Keyless(engine=registry.engine, audit=registry.audit, keys=ISSUER, audience=AUDIENCE)
+
+
+def test_a_token_is_good_once_and_its_session_ends(keyless: Keyless, registry: Registry) -> None:
+    token = ISSUER.token()
+    session = keyless.exchange(token, now=NOW)
+    assert keyless.identify(session.credential, now=NOW).principal == "github:repository_id/42"
+    with pytest.raises(UnauthorizedError):
+        keyless.exchange(token, now=NOW)
+    with write(registry.engine, tenant="default") as connection:
+        policies.remove(connection, "deploy", tenant="default", actor="ann", now=NOW, audit=registry.audit)
+    with pytest.raises(UnauthorizedError):
+        keyless.identify(session.credential, now=NOW)
+    with read(registry.engine, tenant="default") as connection:
+        assert registry.audit.verify(connection, tenant="default").is_intact
+
+
+def test_a_deployment_names_the_run_that_github_let_in(keyless: Keyless, registry: Registry) -> None:
+    register(registry, policy=FREE, git_commit=SHA)
+    keyless.exchange(ISSUER.token(), now=NOW)
+    waiting = order(registry, 1)
+    # What GitHub let in still waits for a person of the hub.
+    assert waiting.state == "waiting"
+    assert waiting.approval is not None
+    _, outcome = decide(registry, waiting.approval.uid)
+    assert outcome is not None
+    assert outcome.deployment is not None
+    (run,) = outcome.deployment.evidence["github"]
+    assert (run["kind"], run["run_id"], run["sha"]) == ("github_environment", "900", SHA)
+
+
+def test_a_question_is_answered_when_its_commit_is_judged_and_the_deployment_written_back(
+    registry: Registry,
+) -> None:
+    hooks = Webhooks(engine=registry.engine, audit=registry.audit, secret=SECRET, api_url=API)
+    content = body()
+    asked = {"signature": signed(content), "event": EVENT, "now": NOW}
+    assert hooks.take(content, delivery="d-1", **asked) == "taken"  # type: ignore[arg-type]
+    assert hooks.take(content, delivery="d-2", **asked) == "known"  # type: ignore[arg-type]
+    assert hooks.decide_pending(NOW) == 0
+    register(registry, policy=FREE, git_commit=SHA)
+    assert hooks.decide_pending(NOW) == 1
+    waiting = order(registry, 1)
+    assert waiting.approval is not None
+    decide(registry, waiting.approval.uid)
+    assert [write_back(registry.engine, now=NOW, within=timedelta(days=1)) for _ in range(2)] == [1, 0]
+    with read(registry.engine, tenant="default") as connection:
+        topics = set(
+            connection.scalars(sa.select(outbox.c.topic).where(outbox.c.topic.startswith("github.")))
+        )
+    assert topics == {"github.protection", STATUS_TOPIC}
