@@ -12,13 +12,16 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check format bench docs lock clean
+.PHONY: help demo up test test-fast check format bench docs lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.run ## Run the main job from data to a deployed, answering model
 	@$(BIN)/aihub demo
+
+up: $(VENV)/.run ## Run the hub (API, worker, scheduler) on this machine until Ctrl-C
+	@$(BIN)/aihub up
 
 test: $(VENV)/.dev ## Run the whole test suite with the coverage gate
 	@$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85

@@ -1,19 +1,28 @@
-"""The ASGI application of a hub: the border, the lean routes, and the API behind them."""
+"""The ASGI application of a hub: the border, the lean routes, and the API behind them; and the server that runs it."""
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import uvicorn
 
 from aihub.api.app import create_app
 from aihub.api.border import Border
 from aihub.api.metrics import Metrics
 from aihub.api.predict_route import PredictRoute
 from aihub.auth import Authenticator
+from aihub.errors import UnavailableError
+from aihub.exposure import check_exposure
 from aihub.serving.metrics import ServingCollector
 from aihub.traces import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import socket
+    import threading
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
 
     from fastapi import APIRouter
 
@@ -21,6 +30,9 @@ if TYPE_CHECKING:
     from aihub.api.context import Access
     from aihub.hub import Hub
     from aihub.serving.pool import ServingPool
+
+IDLE_S = 30
+"""Seconds for which a connection without a request is kept."""
 
 
 def build(
@@ -31,6 +43,7 @@ def build(
     routers: Sequence[APIRouter] = (),
     tracing: Tracing | None = None,
     pool: ServingPool | None = None,
+    stopping: threading.Event | None = None,
 ) -> App:
     """Return the application that a server runs.
 
@@ -42,9 +55,13 @@ def build(
         Puts routes of other parts before the API.
     pool
         Answers predictions before all of it; the caller starts and stops it. None: this process does not serve.
+    stopping
+        Set by `serve` when the process is told to stop: live streams then end.
     """
     metrics = Metrics()
     api = create_app(hub, access=access or Authenticator.of(hub), metrics=metrics, routers=routers)
+    if stopping is not None:
+        api.state.is_stopping = stopping.is_set
     settings = hub.settings
     hosts: list[Any] = [*settings.allowed_hosts, settings.host]
     hosts = [host for host in hosts if host not in ("0.0.0.0", "::")]  # noqa: S104 - every address is no name
@@ -66,3 +83,82 @@ def build(
         body_limit=settings.max_body_kb << 10,
         bulk_limit=settings.max_bulk_mb << 20,
     )
+
+
+class Server(uvicorn.Server):
+    """A server that says when it listens, and ends live streams when it stops."""
+
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[str], None], stopping: threading.Event
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say at which address."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def serve(
+    hub: Hub,
+    app: App,
+    *,
+    stopping: threading.Event,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until the process is told to stop; requests that are under way are answered first.
+
+    Raises
+    ------
+    ConfigError
+        The hub would let anybody in on an address that others reach.
+    UnavailableError
+        The address is taken, or not one of this machine.
+    """
+    settings = hub.settings
+    check_exposure(settings, settings.host)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=max(1, round(settings.stop_timeout_s)),
+    )
+    with _outliving_signals():
+        try:
+            Server(config, on_ready, stopping).run()
+        except SystemExit:
+            # The server's own way to say that it cannot listen; its log line has the reason.
+            message = (
+                f"{settings.host}:{settings.port} cannot be listened on; stop what does, or set AIHUB_PORT"
+            )
+            raise UnavailableError(message) from None
+
+
+@contextmanager
+def _outliving_signals() -> Iterator[None]:
+    """Let the process outlive the signal that stopped its server, which sends it on: there is more to put in order."""
+    before = {number: signal.signal(number, _nothing) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    pass

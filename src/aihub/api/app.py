@@ -14,16 +14,21 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from aihub.api import (
+    approvals,
     audit,
     datasets,
     deployments,
     github,
     jobs,
+    keys,
     links,
     models,
     operations,
     predictions,
     problems,
+    rollouts,
+    schedules,
+    tenants,
     versions,
 )
 from aihub.api.context import declared
@@ -46,7 +51,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     predictions.router,
     deployments.router,
     deployments.curled,
+    rollouts.router,
+    approvals.router,
     audit.router,
+    keys.router,
+    tenants.router,
+    schedules.router,
     links.router,
     github.router,
     operations.router,
@@ -90,6 +100,7 @@ def create_app(
     app.state.access = access
     app.state.metrics = metrics or Metrics()
     app.state.limiter = RateLimiter(hub.settings.rate_limit_per_s, hub.settings.rate_burst)
+    app.state.is_stopping = lambda: False
     app.state.clock = lambda: datetime.now(UTC)
     problems.install(app)
     for router in (*ROUTERS, *routers):

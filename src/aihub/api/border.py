@@ -35,6 +35,7 @@ SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 ]
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TRACE = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -51,7 +52,13 @@ class Border:
     """
 
     def __init__(
-        self, app: App, *, hosts: Collection[str], body_limit: int, metrics: Metrics, tracing: Tracing
+        self,
+        app: App,
+        *,
+        hosts: Collection[str],
+        body_limit: int,
+        metrics: Metrics,
+        tracing: Tracing,
     ) -> None:
         self.app = app
         self.hosts = frozenset(host.lower() for host in hosts)
@@ -80,7 +87,8 @@ class Border:
                 took = time.perf_counter() - started
                 route = _route(scope)
                 span.end(route, answer.status)
-                self.metrics.observe(scope["method"], route, answer.status, took)
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self.metrics.observe(method, route, answer.status, took)
                 _write_log(scope, route, answer.status, took)
                 structlog.contextvars.clear_contextvars()
 

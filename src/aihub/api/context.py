@@ -44,6 +44,10 @@ class Access(Protocol):
         """Return the identity in the tenant that a request names."""
         ...
 
+    def forget(self) -> None:
+        """Look every credential up again, after a key or a tenant was changed."""
+        ...
+
 
 @dataclass(frozen=True)
 class Caller:

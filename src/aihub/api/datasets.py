@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -36,6 +36,14 @@ Label = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]*$",
         description="Name of the file, for people.",
         examples=["load.csv"],
+    ),
+]
+ContentDigest = Annotated[
+    str | None,
+    Header(
+        alias="X-Content-SHA256",
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the body; another one arrived: 422.",
     ),
 ]
 KIND = "datasets"
@@ -81,16 +89,22 @@ class DatasetView(BaseModel):
     openapi_extra=_BODY,
     responses=documented(DataError, ConflictError, also=[413]),
 )
-async def upload(request: Request, who: Uploader, once: Posted, name: Label = "table") -> Response:
+async def upload(
+    request: Request,
+    who: Uploader,
+    once: Posted,
+    name: Label = "table",
+    digest: ContentDigest = None,
+) -> Response:
     """Take a table in while checking it; the first wrong row ends the upload. The same content again is the same data set."""
     # The limit of the intake is the one that counts, and says so in its own words.
     request.scope[LIMIT] = (who.hub.settings.max_dataset_mb + 1) << 20
     with datasets.Intake(who.hub.settings, name or "table") as intake:
-        stored = await _take(request, intake)
+        stored = await _take(request, intake, digest)
         return await anyio.to_thread.run_sync(_recorded, who, once.of(stored.digest), stored, name)
 
 
-async def _take(request: Request, intake: Intake) -> Stored:
+async def _take(request: Request, intake: Intake, digest: str | None) -> Stored:
     """Hand the body on in pieces of a mebibyte, beside the event loop: looking at them takes the processor."""
     waiting = bytearray()
     async for piece in request.stream():
@@ -99,7 +113,7 @@ async def _take(request: Request, intake: Intake) -> Stored:
             await anyio.to_thread.run_sync(intake.write, bytes(waiting))
             waiting.clear()
     await anyio.to_thread.run_sync(intake.write, bytes(waiting))
-    return await anyio.to_thread.run_sync(intake.finish)
+    return await anyio.to_thread.run_sync(intake.finish, digest)
 
 
 def _recorded(who: Caller, once: Posted, stored: Stored, name: str) -> Response:

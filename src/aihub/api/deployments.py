@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from aihub.api.approvals import ApprovalView
 from aihub.api.bodies import AnyTypeRoute, JsonRoute
 from aihub.api.context import Caller, ModelsReader, Needs
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import documented
+from aihub.api.rollouts import RolloutView
 from aihub.api.views import DeploymentView, Environment, ModelName
+from aihub.delivery import deployments
+from aihub.delivery.orders import DeployOrder, RollbackOrder
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
-from aihub.registry.promotion import MAX_REASON, Order
+from aihub.registry.promotion import MAX_REASON
 from aihub.registry.queries import Queries
-from aihub.registry.records import PRODUCTION, Action, Deployment
+from aihub.registry.records import PRODUCTION, Deployment
 from aihub.store import deployments as deployment_rows
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from aihub.delivery.orders import Outcome
 
 router = APIRouter(route_class=JsonRoute, tags=["deployments"])
 # `curl -d '{...}'`, as the guide writes it, calls its body a form.
@@ -53,6 +60,35 @@ class DeployBody(BaseModel):
     environment: Name = PRODUCTION
     reason: ReasonText = Field(min_length=1, description="Why; goes into the history and the audit log.")
     expected_sequence: Sequence = None
+    override: bool = Field(
+        default=False,
+        description="Pass over gate, order, approvals and freezes; needs the role admin, and is audited as such.",
+    )
+
+
+class OutcomeView(BaseModel):
+    """What came of it: it serves, runs beside the champion, or waits for people."""
+
+    status: Literal["deployed", "rolling_out", "waiting"]
+    reason: str
+    deployment: DeploymentView | None
+    rollout: RolloutView | None
+    approval: ApprovalView | None
+    approval_id: str | None
+    until: datetime | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, now: datetime) -> OutcomeView:
+        """Render an outcome."""
+        done = outcome.deployment
+        return cls.model_validate(
+            {
+                **outcome.to_dict(),
+                "deployment": None if done is None else DeploymentView.of(done, now),
+                "rollout": None if outcome.rollout is None else RolloutView.of(outcome.rollout),
+                "approval": None if outcome.approval is None else ApprovalView.of(outcome.approval),
+            }
+        )
 
 
 class RollbackBody(BaseModel):
@@ -97,13 +133,31 @@ def list_deployments(
     "/models/{name}/deployments",
     status_code=201,
     summary="Put a version into an environment",
-    response_model=DeploymentView,
-    responses=documented(NotFoundError, ConflictError, ArtifactError),
+    response_model=OutcomeView,
+    responses={
+        202: {"model": OutcomeView, "description": "People have to agree first"},
+        **documented(NotFoundError, ConflictError, ArtifactError),
+    },
 )
 def deploy(name: ModelName, body: DeployBody, who: Deployer, once: Posted) -> Response:
-    """Make a version the champion; the one before it ends in the same moment. Two at once: one wins, the other gets 409."""
-    order = _order(who, Action.DEPLOY, body.environment, body.reason, body.expected_sequence)
-    return once(who, lambda connection: _done(who, connection, name, body.version, order), status=201)
+    """Bring a version into an environment as its policy says. Two at once: one wins, the other gets 409."""
+    expected = _expected(who, name, body.environment, body.expected_sequence)
+
+    def work(connection: Connection) -> OutcomeView:
+        order = DeployOrder(
+            model=name,
+            version=body.version,
+            actor=who.identity.principal,
+            role=who.identity.role,
+            reason=body.reason,
+            environment=body.environment,
+            expected_sequence=expected,
+            override=body.override,
+        )
+        outcome = deployments.deploy(connection, who.registry, order, who.now).require()
+        return OutcomeView.of(outcome, who.now)
+
+    return once(who, work, status=lambda answer: 202 if answer.status == "waiting" else 201)
 
 
 @curled.post(
@@ -115,23 +169,24 @@ def deploy(name: ModelName, body: DeployBody, who: Deployer, once: Posted) -> Re
 def rollback(name: ModelName, who: Deployer, once: Posted, body: RollbackBody | None = None) -> Response:
     """Go back at once, without the gate; the target must have served here before. The body is read as JSON whatever its type says."""
     body = body or RollbackBody()
-    reason = body.reason.strip() or "rolled back through the API"
-    order = _order(who, Action.ROLLBACK, body.environment, reason, body.expected_sequence)
-    return once(who, lambda connection: _done(who, connection, name, body.target_version, order))
-
-
-def _order(who: Caller, action: Action, environment: str, reason: str, expected: int | None) -> Order:
-    return Order(
-        action=action,
-        environment=environment,
+    order = RollbackOrder(
+        model=name,
         actor=who.identity.principal,
-        reason=reason,
-        now=who.now,
-        key=None,
-        expected_sequence=expected,
+        reason=body.reason.strip() or "rolled back through the API",
+        target=body.target_version,
+        environment=body.environment,
+        expected_sequence=_expected(who, name, body.environment, body.expected_sequence),
     )
 
+    def work(connection: Connection) -> DeploymentView:
+        return DeploymentView.of(deployments.rollback(connection, who.registry, order, who.now), who.now)
 
-def _done(who: Caller, connection: Connection, name: str, version: Any, order: Order) -> DeploymentView:
-    done = who.registry.activate_in(connection, name, version, order)
-    return DeploymentView.of(done, who.now)
+    return once(who, work)
+
+
+def _expected(who: Caller, model: str, environment: str, given: int | None) -> int:
+    """Sequence of the champion that the caller, or else this request, has seen: of two at once only one then wins."""
+    if given is not None:
+        return given
+    with who.reading() as connection:
+        return deployments.seen(connection, who.registry, model, environment)

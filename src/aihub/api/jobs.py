@@ -199,7 +199,8 @@ def read_log(
         job = jobs.get(connection, job_id, tenant=who.tenant)
         if "text/event-stream" in request.headers.get("accept", ""):
             after = int(last_event_id or 0) or decode(LOG_KIND, cursor) or 0
-            return StreamingResponse(live_log(who, job, after=after), media_type="text/event-stream")
+            stream = live_log(who, job, after=after, is_stopping=request.app.state.is_stopping)
+            return StreamingResponse(stream, media_type="text/event-stream")
         lines = jobs.logs(connection, job, after=decode(LOG_KIND, cursor) or 0, limit=limit)
     # Also of the last page: more lines may come.
     is_over = job.state.is_over and len(lines) < limit

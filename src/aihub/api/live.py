@@ -13,7 +13,7 @@ from aihub.delivery import jobs
 from aihub.errors import AIHubError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aihub.api.context import Caller
     from aihub.delivery.jobs import Job, LogLine
@@ -26,14 +26,16 @@ RETRY_MS = 1000
 """Wait of a client before it takes the stream up again."""
 
 
-async def live_log(who: Caller, job: Job, *, after: int) -> AsyncIterator[bytes]:
+async def live_log(
+    who: Caller, job: Job, *, after: int, is_stopping: Callable[[], bool] = lambda: False
+) -> AsyncIterator[bytes]:
     """Yield every line behind the one with the id `after`, then the state at the end; holds no thread while it waits.
 
-    A database that is away ends the stream: the client comes again with the last id it has.
+    A database that is away, or a server that stops, ends the stream: the client comes again with the last id it has.
     """
     yield f"retry: {RETRY_MS}\n\n".encode()
     said_at = time.monotonic()
-    while True:
+    while not is_stopping():
         try:
             now, lines = await anyio.to_thread.run_sync(_look, who, job, after)
         except AIHubError:

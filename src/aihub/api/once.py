@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response
 
+from aihub.errors import ConflictError
 from aihub.store import idempotency
 from aihub.store.engine import write
 
@@ -53,10 +54,19 @@ class Once:
         who: Caller,
         work: Callable[[Connection], BaseModel],
         *,
-        status: int = 200,
+        status: int | Callable[[Any], int] = 200,
         headers: Callable[[Any], Mapping[str, str]] = lambda _: {},
+        tenant: str | None = None,
+        is_secret: bool = False,
     ) -> Response:
         """Do `work` in one transaction and answer with what it returns, or repeat the answer of the first time.
+
+        Parameters
+        ----------
+        tenant
+            Whose rows exist in the transaction, where not the caller's alone.
+        is_secret
+            The answer is shown once and not kept; a repeated request is told so.
 
         Raises
         ------
@@ -64,14 +74,20 @@ class Once:
             The key was used for another request.
         """
         claim = self._claim(who)
-        with write(who.hub.engine, tenant=who.tenant) as connection:
+        with write(who.hub.engine, tenant=tenant or who.tenant) as connection:
             known = None if claim is None else idempotency.claim(connection, claim, now=who.now)
+            if known is not None and is_secret:
+                raise ConflictError(
+                    "the first request with this Idempotency-Key was answered with a secret, which is shown once"
+                )
             if known is not None:
                 return _replayed(known)
             body = work(connection)
             text, extra = body.model_dump_json(), dict(headers(body))
+            status = status if isinstance(status, int) else status(body)
             if claim is not None:
-                given = idempotency.Answer(status=status, headers=extra, body=text)
+                kept = "" if is_secret else text
+                given = idempotency.Answer(status=status, headers=extra, body=kept)
                 idempotency.answer(connection, claim, given)
         return Response(text, status, headers=extra, media_type="application/json")
 

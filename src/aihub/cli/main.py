@@ -57,6 +57,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("aihub.cli.approvals:approve", "Let a version through."),
     "reject": ("aihub.cli.approvals:reject", "Stop a version from being deployed."),
     "schema": ("aihub.cli.schema:schema", "Print the JSON schema of a spec or of a report."),
+    "up": ("aihub.cli.up:up", "Run API, worker and scheduler in one process."),
+    "serve": ("aihub.cli.up:serve", "Run the API and the serving of models, without a worker."),
     "doctor": ("aihub.cli.doctor:doctor", "Check the installation and say how to mend what is wrong."),
 }
 

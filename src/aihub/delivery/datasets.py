@@ -121,8 +121,16 @@ class Intake:
         except OSError as error:
             raise _cannot_write(error) from error
 
-    def finish(self) -> Stored:
-        """Put the table in its place. A crash at any moment leaves it there whole, or not at all."""
+    def finish(self, expected: str | None = None) -> Stored:
+        """Put the table in its place. A crash at any moment leaves it there whole, or not at all.
+
+        Raises
+        ------
+        DataError
+            It is no table, or not the one with the digest that is `expected`.
+        """
+        if expected is not None and self._digest.hexdigest() != expected:
+            raise DataError("is not what was sent when it arrived. Send it again.", file=self._label)
         try:
             self._file.flush()
             os.fsync(self._file.fileno())

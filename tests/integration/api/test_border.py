@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hubs import Api
 
 PUBLIC = {"/health", "/ready", "/docs", "/openapi.json"}
-# These carry a proof of their own in the body.
-SIGNED = {"/auth/github", "/github/webhooks"}
+# These carry a proof of their own.
+SIGNED = {"/auth/github", "/github/webhooks", "/links/{token}"}
 
 
 def test_every_route_declares_its_scope(hub: Hub) -> None:

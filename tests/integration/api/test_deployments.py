@@ -21,13 +21,14 @@ def versions(hub: Hub) -> list[Any]:
 
 
 def put(api: Api, version: Any, **given: Any) -> Any:
-    return api.post("/models/load/deployments", {"version": version, "reason": "better", **given})
+    body = {"version": version, "reason": "better", "override": True, **given}
+    return api.post("/models/load/deployments", body)
 
 
 @pytest.mark.usefixtures("versions")
 def test_deploy_roll_back_and_read_the_history(api: Api) -> None:
     assert put(api, 1).status_code == 201
-    assert put(api, "v1.1.0").json()["sequence"] == 2
+    assert put(api, "v1.1.0").json()["deployment"]["sequence"] == 2
     back = api.post("/models/load/rollback", {"target_version": "v1.0.0", "reason": "worse"})
     assert (back.status_code, back.json()["version"], back.json()["action"]) == (200, 1, "rollback")
     history = api.get("/models/load/deployments?limit=2").json()
@@ -71,7 +72,7 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_reason(
         answer = api.post("/models/load/rollback", {"target_version": target})
         assert answer.status_code == status
         assert word in answer.json()["detail"]
-    assert put(api, 4).status_code == 409
+    assert put(api, 4, override=False).status_code == 409
     assert api.post("/models/nothing/rollback").status_code == 404
 
 
@@ -111,7 +112,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(api: Api) -> None:
 
 @pytest.mark.usefixtures("versions")
 def test_the_same_key_happens_once(hub: Hub, api: Api) -> None:
-    body, key = {"version": 1, "reason": "better"}, {"Idempotency-Key": "k-1"}
+    body, key = {"version": 1, "reason": "better", "override": True}, {"Idempotency-Key": "k-1"}
     first, again = (api.post("/models/load/deployments", body, headers=key) for _ in range(2))
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
@@ -153,7 +154,7 @@ def test_of_two_racing_rollbacks_one_wins(hub: Hub, api: Api) -> None:
 @pytest.mark.usefixtures("versions")
 def test_a_request_sent_twice_at_once_with_one_key_happens_once(hub: Hub, api: Api) -> None:
     key = {"Idempotency-Key": "both"}
-    body = {"version": 1, "reason": "better"}
+    body = {"version": 1, "reason": "better", "override": True}
     answers = race(6, lambda _: api.post("/models/load/deployments", body, headers=key))
     assert {answer.status_code for answer in answers} == {201}
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 5
@@ -182,5 +183,9 @@ def test_who_may_not_deploy_is_told_so(hub: Hub, calls: Callable[..., Api]) -> N
         answer = put(calls(f"user{number}", role), 1)
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         assert "deployments:write" in answer.json()["detail"]
-    assert put(calls("dora", Role.DEPLOYER), 1).status_code == 201
+    assert put(calls("dora", Role.DEPLOYER), 1).status_code == 403
+    dirk = calls("dirk", Role.DEPLOYER)
+    assert put(dirk, 1, override=False, environment="staging").status_code == 201
+    answer = put(dirk, 1, override=False)
+    assert (answer.status_code, answer.json()["status"]) == (202, "waiting")
     assert put(calls("eve", Role.ADMIN, tenant="north"), 1).status_code == 404

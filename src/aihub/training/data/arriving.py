@@ -138,6 +138,8 @@ class _ArrivingText:
         self.separator = b","
         self.columns: tuple[str, ...] = ()
         self.rows = 0
+        self.opened: list[bytes] = []
+        self.opened_size = 0
 
     def feed(self, piece: bytes) -> None:
         self.size += len(piece)
@@ -159,10 +161,10 @@ class _ArrivingText:
             raise self._too_long()
 
     def finish(self) -> tuple[tuple[str, ...], int]:
-        if self.rest.count(b'"') % 2:
-            raise self._wrong("a quote that begins here does not end. Close it.", row=self.rows + 1)
         last, self.rest = self.rest, b""
         self._take([last])
+        if self.opened:
+            raise self._wrong("a quote that begins here does not end. Close it.", row=self.rows + 1)
         if not self.columns:
             raise self._wrong("is empty. Send a table with a header line.")
         if not self.rows:
@@ -189,19 +191,21 @@ class _ArrivingText:
 
     def _records(self, lines: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
         """Join lines that a quoted field spans; yield each with the number of separators outside of quotes."""
-        opened = b""
         for line in lines:
-            if not opened and b'"' not in line:
-                yield line, line.count(self.separator)
+            has_odd = line.count(b'"') % 2 == 1
+            if not self.opened and not has_odd:
+                yield line, self._width(line) - 1 if b'"' in line else line.count(self.separator)
                 continue
-            whole = opened + line
-            # An odd number of quotes: the field goes on in the next line.
-            opened = whole + b"\n" if whole.count(b'"') % 2 else b""
-            if len(opened) > self.limits.line_bytes:
+            # An odd number of quotes: the field goes on in the next line, or ends here.
+            is_end = bool(self.opened) and has_odd
+            self.opened.append(line)
+            self.opened_size += len(line) + 1
+            if self.opened_size > self.limits.line_bytes:
                 raise self._too_long()
-            if not opened:
+            if is_end:
+                whole = b"\n".join(self.opened)
+                self.opened, self.opened_size = [], 0
                 yield whole, self._width(whole) - 1
-        self.rest = opened + self.rest
 
     def _width(self, line: bytes) -> int:
         try:

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aihub.delivery import datasets
+from aihub.errors import AIHubError, ConfigError, DataError, ForbiddenError, InputError, UnavailableError
+from aihub.settings import from_environment
+from aihub.store import schema
+from aihub.store.engine import create
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+CSV = b"timestamp,load\n2024-01-01,1\n"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    found = create(f"sqlite:///{tmp_path / 'hub.db'}")
+    schema.upgrade(found)
+    yield found
+    found.dispose()
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/data.csv")
+                self.end_headers()
+                return
+            self.send_response(200 if self.path == "/data.csv" else 404)
+            self.end_headers()
+            self.wfile.write(CSV)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def resolve(
+    engine: Engine, home: Path, data: dict[str, Any], tenant: str = "default", **settings: Any
+) -> Path:
+    return datasets.resolve(from_environment({}, home=home, **settings), engine, data, tenant=tenant)
+
+
+def test_only_files_below_an_allowed_folder_are_read(engine: Engine, tmp_path: Path) -> None:
+    root, home = tmp_path / "root", tmp_path / "home"
+    (root / "north").mkdir(parents=True)
+    (root / "north" / "a.csv").write_bytes(CSV)
+    (tmp_path / "secret.csv").write_bytes(CSV)
+    (root / "north" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    (root / "inside.csv").symlink_to(root / "north" / "a.csv")
+    allowed = {"data_roots": str(root)}
+    for good in ("north/a.csv", "inside.csv", "north/../north/a.csv"):
+        assert resolve(engine, home, {"path": f"{root}/{good}"}, **allowed) == root / "north" / "a.csv"
+    for bad in ("north/link.csv", "../secret.csv", "north", "nothing.csv", "north/a.csv/x"):
+        with pytest.raises(ForbiddenError, match="AIHUB_DATA_ROOTS"):
+            resolve(engine, home, {"path": f"{root}/{bad}"}, **allowed)
+    with pytest.raises(ForbiddenError):
+        resolve(engine, home, {"path": str(root / "north" / "a.csv")})
+    own = {"data_roots": f"{root}/{{tenant}}"}
+    assert resolve(engine, home, {"path": f"{root}/north/a.csv"}, tenant="north", **own)
+    with pytest.raises(ForbiddenError):
+        resolve(engine, home, {"path": f"{root}/north/a.csv"}, tenant="south", **own)
+
+
+def test_an_allowed_host_is_fetched_from_and_no_other(engine: Engine, tmp_path: Path, host: str) -> None:
+    given = {"data_hosts": "127.0.0.1", "data_private_hosts": "127.0.0.1"}
+    assert resolve(engine, tmp_path, {"url": f"{host}/data.csv"}, **given).read_bytes() == CSV
+    for path in ("moved", "nothing"):
+        with pytest.raises(DataError, match="answered"):
+            resolve(engine, tmp_path, {"url": f"{host}/{path}"}, **given)
+    with pytest.raises(ForbiddenError, match="AIHUB_DATA_HOSTS"):
+        resolve(engine, tmp_path, {"url": f"{host}/data.csv"})
+    # Allowed, and not as one of the own network.
+    with pytest.raises(AIHubError):
+        resolve(
+            engine, tmp_path, {"url": f"{host.replace('http', 'https')}/data.csv"}, data_hosts="127.0.0.1"
+        )
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ({}, ConfigError), ({"path": "a", "url": "b"}, ConfigError), ({"path": 3}, ConfigError), ({"path": "a\0b"}, ConfigError),
+        ({"path": ""}, ConfigError), ({"url": "ftp://h/x"}, InputError), ({"url": "file:///etc/passwd"}, InputError),
+        ({"url": "https://me:secret@good/x"}, InputError), ({"url": "s3://bucket/x?endpoint_override=evil"}, InputError),
+        ({"url": "s3://other/x"}, ForbiddenError), ({"url": "https://evil/x"}, ForbiddenError), ({"url": "https://[::1"}, InputError),
+        ({"url": "https://good.evil/x"}, ForbiddenError), ({"dataset_id": "0" * 64}, InputError),
+    ],
+)  # fmt: skip
+def test_what_is_not_allowed_is_refused_without_a_call(
+    engine: Engine, tmp_path: Path, data: dict[str, Any], error: type[AIHubError]
+) -> None:
+    settings = {"data_hosts": "good", "data_buckets": "bucket"}
+    with pytest.raises(error) as caught:
+        resolve(engine, tmp_path, data, **settings)
+    assert "secret" not in str(caught.value)
+    with engine.connect() as connection, pytest.raises(error):
+        datasets.check(from_environment({}, home=tmp_path, **settings), connection, data, tenant="default")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    settings = from_environment({}, home=tmp_path / "file" / "below")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UnavailableError, match="free space"), datasets.Intake(settings, "t.csv"):
+        pass
