@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aihub.delivery import specification
 from aihub.delivery.progress import Listener, Remark, step
 from aihub.errors import ArtifactError
 
@@ -114,13 +115,9 @@ def make(task: Task, artifacts: ArtifactStore, listener: Listener) -> Candidate:
 
 
 def _trained(task: Task, listener: Listener) -> _Trained:
-    from aihub.training.algorithms import ALGORITHMS
-    from aihub.validation.settings import resolve
-
     config = task.spec.training
     # A wrong threshold or hyperparameter is found before minutes of reading and training, not after.
-    ALGORITHMS.get(config.algorithm).check(config.hyperparameters)
-    resolve(config.model_type, spec=task.spec.validation)
+    specification.check(task.spec)
     table = _read(task, listener)
     training = _train(config, table, listener)
     return _Trained(

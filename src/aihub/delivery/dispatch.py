@@ -75,7 +75,7 @@ def _fan_out(hub: Hub, entry: Taken, now: datetime) -> None:
 def _link_secret(hub: Hub) -> bytes:
     from aihub.notify.links import link_key
 
-    return link_key(hub.settings.read_audit_key())
+    return link_key(hub.audit.key)
 
 
 def _channel(hub: Hub, name: str) -> Channel:

@@ -100,19 +100,15 @@ class JobRequest(StrictModel):
         return body
 
     def check_agreement(self) -> None:
-        """Refuse two model types, and hyperparameters or thresholds that the training would refuse later."""
+        """Refuse two model types, and what a delivery would refuse later."""
         if self.config.model_type != self.model_type:
             raise ConfigError(
                 f"model_type is {self.model_type.value!r}, and {self.config.model_type.value!r} in config. Correct one.",
                 field="config.model_type",
             )
-        from aihub.delivery.policy import parse_policy
-        from aihub.training.algorithms import ALGORITHMS
-        from aihub.validation.settings import resolve
+        from aihub.delivery import specification
 
-        ALGORITHMS.get(self.config.algorithm).check(self.config.hyperparameters)
-        resolve(self.model_type, spec=self.validation)
-        parse_policy(self.policy)
+        specification.check(self.spec)
 
     @property
     def model(self) -> str:

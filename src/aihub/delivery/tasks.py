@@ -42,9 +42,16 @@ def _answer_github(hub: Hub, now: datetime) -> None:
     write_back(hub.engine, now=now, within=timedelta(days=30))
 
 
+def _carry_out_due(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.due import run_due
+
+    run_due(hub, now)
+
+
 PERIODICS = (
     Periodic("schedules", 5.0, _fire_schedules),
     Periodic("effects", 1.0, _send_effects),
+    Periodic("deliveries", 60.0, _carry_out_due),
     Periodic("mlflow", 5.0, _mirror),
     Periodic("github", 10.0, _answer_github),
 )

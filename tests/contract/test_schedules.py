@@ -1,0 +1,116 @@
+"""Jobs that recur, on every database."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from aihub.delivery import jobs, schedules
+from aihub.errors import ConflictError, NotFoundError
+from aihub.store.access_tables import tenants
+from aihub.store.engine import EVERY_TENANT, read, write
+from deliveries import AUDIT, GUIDE_CONFIG, identity
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+ANN = identity()
+
+
+def made(database: Engine, name: str = "weekly", **fields: object) -> schedules.Schedule:
+    body = {
+        "name": name,
+        "cron": "0 2 * * 0",
+        "time_zone": "Europe/Berlin",
+        "job": {"model_type": "forecast", "config": GUIDE_CONFIG, "priority": "low"},
+        **fields,
+    }
+    request = schedules.ScheduleRequest.model_validate(body)
+    with write(database, tenant="default") as connection:
+        return schedules.create(connection, request, identity=ANN, now=NOW, audit=AUDIT)
+
+
+def fire(database: Engine, now: datetime) -> list[str]:
+    return schedules.fire_due(database, now=now, audit=AUDIT)
+
+
+def look(database: Engine, schedule: schedules.Schedule) -> schedules.Schedule:
+    with read(database, tenant="default") as connection:
+        return schedules.get(connection, schedule.uid, tenant="default")
+
+
+def test_a_schedule_makes_its_job_when_its_time_has_come(database: Engine) -> None:
+    schedule = made(database)
+    assert schedule.next_at == datetime(2026, 7, 5, tzinfo=UTC)
+    assert fire(database, schedule.next_at - timedelta(seconds=1)) == []
+    (uid,) = fire(database, schedule.next_at)
+    with read(database, tenant="default") as connection:
+        job = jobs.get(connection, uid, tenant="default")
+    assert (job.submitted_by, job.source, job.priority) == ("ann", "schedule weekly", jobs.Priority.LOW)
+    after = look(database, schedule)
+    assert (after.next_at, after.last_job) == (datetime(2026, 7, 12, tzinfo=UTC), uid)
+
+
+def test_what_was_missed_is_made_up_for_once(database: Engine) -> None:
+    schedule = made(database, cron="0 * * * *")
+    later = NOW + timedelta(days=3, minutes=30)
+    assert len(fire(database, later)) == 1
+    assert fire(database, later) == []
+    assert look(database, schedule).next_at == later + timedelta(minutes=30)
+
+
+def test_many_schedulers_fire_once(database: Engine) -> None:
+    schedule = made(database)
+    fired: list[str] = []
+
+    def work() -> None:
+        fired.extend(fire(database, schedule.next_at))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(fired) == 1
+
+
+def test_a_firing_that_the_quota_refuses_is_left_out_and_leaves_nothing(database: Engine) -> None:
+    schedule = made(database)
+    row = {"tenant_id": "default", "created_by": "ann", "created_at": NOW, "is_active": True}
+    with write(database, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.insert(tenants).values(**row, rules={"max_queued_jobs": 1}))
+    assert len(fire(database, schedule.next_at)) == 1
+    following = look(database, schedule).next_at
+    assert fire(database, following) == []
+    assert look(database, schedule).next_at > following
+    with read(database, tenant="default") as connection:
+        assert AUDIT.verify(connection, tenant="default").events == 2
+
+
+def test_a_schedule_can_be_paused_and_goes_on_from_then(database: Engine) -> None:
+    schedule = made(database)
+    with write(database, tenant="default") as connection:
+        schedules.set_active(connection, "weekly", is_active=False, identity=ANN, now=NOW, audit=AUDIT)
+    assert fire(database, schedule.next_at) == []
+    later = NOW + timedelta(days=30)
+    with write(database, tenant="default") as connection:
+        going = schedules.set_active(
+            connection, schedule.uid, is_active=True, identity=ANN, now=later, audit=AUDIT
+        )
+    assert going.next_at > later
+
+
+def test_names_are_the_tenants_own_and_single(database: Engine) -> None:
+    schedule = made(database)
+    with pytest.raises(ConflictError, match="exists"):
+        made(database)
+    with write(database, tenant="default") as connection:
+        with pytest.raises(NotFoundError):
+            schedules.get(connection, schedule.uid, tenant="other")
+        schedules.delete(connection, schedule.uid, identity=ANN, now=NOW, audit=AUDIT)
+        assert schedules.list_page(connection, tenant="default") == []
