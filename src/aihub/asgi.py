@@ -15,6 +15,7 @@ from aihub.api.predict_route import PredictRoute
 from aihub.auth import Authenticator
 from aihub.errors import UnavailableError
 from aihub.exposure import check_exposure
+from aihub.monitoring.gauges import ModelCollector
 from aihub.serving.metrics import ServingCollector
 from aihub.traces import Tracing
 
@@ -59,6 +60,7 @@ def build(
         Set by `serve` when the process is told to stop: live streams then end.
     """
     metrics = Metrics()
+    metrics.registry.register(ModelCollector(hub.observations))
     api = create_app(hub, access=access or Authenticator.of(hub), metrics=metrics, routers=routers)
     if stopping is not None:
         api.state.is_stopping = stopping.is_set

@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("aihub.cli.report:report", "Show the verdict of reports, also in GitHub."),
     "profile": ("aihub.cli.profile:profile", "Summarise a table into a small, mergeable profile."),
     "drift": ("aihub.cli.drift:drift", "Compare two tables or profiles, column by column."),
+    "monitor": (
+        "aihub.cli.monitor:monitor",
+        "Show how the models that serve do, and what is wrong with them.",
+    ),
     "models": ("aihub.cli.models:models", "List the models and their versions."),
     "deploy": ("aihub.cli.deploy:deploy", "Put a version into production."),
     "rollback": ("aihub.cli.deploy:rollback", "Go back to the previous good version, or to a named one."),

@@ -181,6 +181,8 @@ class Performance:
             "start_date": self.start.isoformat(),
             "end_date": self.end.isoformat(),
             **whole.to_dict(classes=classes),
+            "promised": dict(self.context.promised),
+            "worse_than_promised": None if classes else known(self._worse(whole)),
             "data_drift_detected": self.drift.detected,
             "data_drift": {"version": self.drift_version, **self.drift.to_dict()},
             "seasonal_naive": None if classes else _naive(self.windows.naive()),
@@ -194,18 +196,25 @@ class Performance:
             document["series"] = self._series(classes=classes)
         return document
 
+    def _worse(self, whole: Slice) -> float:
+        promised = self.context.promised.get("mae", math.nan)
+        return whole.metric("mae", classes=False) / promised - 1 if promised > 0 else math.nan
+
     def _series(self, *, classes: bool) -> list[dict[str, Any]]:
-        step_h = max(1, round((self.step or timedelta(days=1)).total_seconds() / HOUR_S))
-        first = hour_of(self.start)
+        """Give the steps of the range; days begin at midnight UTC, since the windows of whole days do."""
+        step = self.step or timedelta(days=1)
+        step_h = max(1, round(step.total_seconds() / HOUR_S))
+        first, last = hour_of(self.start), -(-round(self.end.timestamp()) // HOUR_S)
+        if step >= timedelta(days=1):
+            first = first // HOURS_PER_DAY * HOURS_PER_DAY
         steps = self.windows.merged([(hour - first) // step_h for hour in self.windows.hour])
         empty = Slice(row=sums.empty(1)[0])
-        last = -(-(hour_of(self.end) - first) // step_h)
         return [
             {
-                "start": (self.start + timedelta(hours=at * step_h)).isoformat(),
+                "start": datetime.fromtimestamp((first + at * step_h) * HOUR_S, UTC).isoformat(),
                 **steps.get(at, empty).to_dict(classes=classes),
             }
-            for at in range(last)
+            for at in range(-(-(last - first) // step_h))
         ]
 
 

@@ -46,6 +46,12 @@ def models(connection: Connection, *, tenant: str) -> list[str]:
     return sorted(connection.scalars(sa.union(query, waiting)))
 
 
+def all_models(connection: Connection) -> list[tuple[str, str]]:
+    """Tenant and name of every model that has windows, of all tenants."""
+    query = sa.select(windows.c.tenant_id, windows.c.model).distinct()
+    return sorted((tenant, model) for tenant, model in connection.execute(query))
+
+
 def series(connection: Connection, *, tenant: str, model: str, faulty: bool = False) -> list[Row[Any]]:
     """Code, name, series_group and state of every series, by code; with `faulty` of those whose faults last."""
     table = monitored_series
