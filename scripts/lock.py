@@ -22,6 +22,8 @@ PROJECT = ["pyproject.toml", "--group=build"]
 LOCKS = {
     "run": PROJECT,
     "dev": [*PROJECT, "--group=dev", "--constraint=requirements/run.lock"],
+    # The container: with PostgreSQL and traces.
+    "image": [*PROJECT, "--extra=postgres", "--extra=otel", "--constraint=requirements/dev.lock"],
     "docs": [*PROJECT, "--group=dev", "--group=docs", "--constraint=requirements/dev.lock"],
     # What signs and publishes a release stands apart: it runs with the right to publish.
     "release": ["--group=release"],

@@ -37,3 +37,13 @@ def test_every_page_is_in_the_navigation() -> None:
         if str(page.relative_to(ROOT / "docs")) not in navigation
     ]
     assert not missing
+
+
+def test_the_description_of_the_api_is_what_the_code_would_write(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "write_api_reference.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=120)
+    for name in ("docs/reference/api.md", "schemas/openapi.json"):
+        fresh = (tmp_path / name).read_text(encoding="utf-8")
+        assert (ROOT / name).read_text(encoding="utf-8") == fresh, (
+            f"{name} is out of date: run scripts/write_api_reference.py"
+        )
