@@ -48,10 +48,19 @@ def _carry_out_due(hub: Hub, now: datetime) -> None:
     run_due(hub, now)
 
 
+def _forget_answers(hub: Hub, now: datetime) -> None:
+    from aihub.store.engine import EVERY_TENANT, write
+    from aihub.store.idempotency import sweep
+
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        sweep(connection, now=now)
+
+
 PERIODICS = (
     Periodic("schedules", 5.0, _fire_schedules),
     Periodic("effects", 1.0, _send_effects),
     Periodic("deliveries", 60.0, _carry_out_due),
     Periodic("mlflow", 5.0, _mirror),
     Periodic("github", 10.0, _answer_github),
+    Periodic("answers", 3600.0, _forget_answers),
 )

@@ -181,9 +181,15 @@ def read(engine: Engine, *, tenant: str) -> Iterator[Connection]:
 
 
 def _confine(connection: Connection, tenant: str) -> None:
-    if connection.dialect.name == "postgresql":
-        # Ends with the transaction, so that a connection which goes back to the pool sees nothing.
-        connection.exec_driver_sql("SELECT set_config('aihub.tenant', %s, true)", (tenant,))
+    if connection.dialect.name != "postgresql":
+        return
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        # Past SQLAlchemy, which takes as long for this as the server does. The setting ends with the transaction, so that
+        # a connection which goes back to the pool sees nothing.
+        connection.connection.cursor().execute("SELECT set_config('aihub.tenant', %s, true)", (tenant,))
+    except driver.OperationalError as error:
+        raise OperationalError("set_config", None, error) from error
 
 
 def let_writers_in(connection: Connection) -> None:
