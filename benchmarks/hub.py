@@ -1,6 +1,6 @@
 """What the hub costs around the work: accepting, queueing, waiting, listing, and training through it.
 
-    python benchmarks/hub.py [--quick] [--only PART ...]
+    python benchmarks/hub.py [--quick] [--only PART ...] [--peer-python PATH]
 
 Real processes on loopback, SQLite where it says so, a private PostgreSQL that syncs to disk elsewhere; one run, all parts
 by themselves. The last line is one JSON object:
@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,15 @@ TENANT = "bench"
 BIN = Path(sys.executable).parent
 KEY = f"hub_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
 CONCURRENCY = 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run puts its files, whether it is short, and which interpreter has the peer."""
+
+    folder: Path
+    quick: bool
+    python: str
 
 
 def settings(home: Path, database: str = "") -> Settings:
@@ -148,12 +158,12 @@ BODY = {
 }
 
 
-def submit(folder: Path, *, quick: bool) -> dict[str, float]:
+def submit(run: Run) -> dict[str, float]:
     """Open loop: each request is due at its time, however long the ones before it took."""
-    given = settings(folder / "submit")
+    given = settings(run.folder / "submit")
     with opened(given) as hub:
         make_tenant(hub)
-    count, rate = (250, 50) if quick else (1500, 50)
+    count, rate = (250, 50) if run.quick else (1500, 50)
     latencies: list[float] = []
 
     def one(client: httpx.Client, due: float) -> None:
@@ -213,17 +223,17 @@ def process_of_nobody() -> Iterator[None]:
     yield
 
 
-def deliveries(folder: Path, *, quick: bool) -> dict[str, float]:
-    count, rounds = (1500, 1) if quick else (6000, 3)
+def deliveries(run: Run) -> dict[str, float]:
+    count, rounds = (1500, 1) if run.quick else (6000, 3)
     with private_server(is_durable=True) as url:
-        given = settings(folder / "deliveries", url)
+        given = settings(run.folder / "deliveries", url)
         with opened(given) as hub:
             make_tenant(hub, max_running_jobs=1000)
         ones, twos, peers = [], [], []
         for _ in range(rounds):
             ones.append(drain(given, count, 1))
             twos.append(drain(given, count, 2))
-            peers.append(max(peer(url, count, concurrency) for concurrency in (1, CONCURRENCY)))
+            peers.append(max(peer(run.python, url, count, concurrency) for concurrency in (1, CONCURRENCY)))
     print(f"deliveries/s: one worker {ones}, two {twos}, Procrastinate {peers}")
     return {
         "deliveries_vs_procrastinate": statistics.median(ones) / statistics.median(peers),
@@ -231,10 +241,10 @@ def deliveries(folder: Path, *, quick: bool) -> dict[str, float]:
     }
 
 
-def peer(url: str, count: int, concurrency: int) -> float:
+def peer(python: str, url: str, count: int, concurrency: int) -> float:
     script = Path(__file__).with_name("_hub_peer.py")
     done = subprocess.run(
-        [sys.executable, script, url, str(count), str(concurrency)],
+        [python, script, url, str(count), str(concurrency)],
         capture_output=True,
         text=True,
         check=False,
@@ -246,16 +256,16 @@ def peer(url: str, count: int, concurrency: int) -> float:
     return float(answer["per_s"])
 
 
-def waiting(folder: Path, *, quick: bool) -> dict[str, float]:
+def waiting(run: Run) -> dict[str, float]:
     """Run a worker beside 10,000 jobs that wait for a person."""
-    given = settings(folder / "waiting")
+    given = settings(run.folder / "waiting")
     with opened(given) as hub:
         make_tenant(hub)
         fill_waiting(hub, 10_000)
     with process(given, "worker", "--concurrency", "4") as running:
         time.sleep(5)
         before = cpu_s(running.pid)
-        period = 8 if quick else 60
+        period = 8 if run.quick else 60
         time.sleep(period)
         used = cpu_s(running.pid) - before
         memory = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -322,15 +332,15 @@ def fill_numbers(connection: Any, model: int, numbers: range, now: datetime) -> 
     return list(connection.scalars(query))
 
 
-def lists(folder: Path, *, quick: bool) -> dict[str, float]:
+def lists(run: Run) -> dict[str, float]:
     """Ask for pages of long lists, first and deep, one after the other."""
-    given = settings(folder / "lists")
-    events = 200_000 if quick else 1_000_000
+    given = settings(run.folder / "lists")
+    events = 200_000 if run.quick else 1_000_000
     with opened(given) as hub:
         make_tenant(hub)
         fill_versions(hub, 10_000)
         fill_audit(hub, events)
-    rounds = 40 if quick else 200
+    rounds = 40 if run.quick else 200
     worst: dict[str, float] = {}
     with server(given) as client:
         for path in (
@@ -384,22 +394,22 @@ print(time.perf_counter() - start)
 """
 
 
-def overhead(folder: Path, *, quick: bool) -> dict[str, float]:
+def overhead(run: Run) -> dict[str, float]:
     """Train the same rows with the same configuration, bare and through the hub."""
     from aihub.training.synthetic import generate_forecast_data  # noqa: PLC0415 - one part of several
 
-    data = folder / "load.csv"
-    generate_forecast_data(26_000 if quick else 52_000, seed=7).write_csv(data)
-    rounds_of_trees = 300 if quick else 1000
+    data = run.folder / "load.csv"
+    generate_forecast_data(26_000 if run.quick else 52_000, seed=7).write_csv(data)
+    rounds_of_trees = 300 if run.quick else 1000
     config = {**BODY["config"], "hyperparameters": {"n_estimators": rounds_of_trees, "learning_rate": 0.03}}  # type: ignore[dict-item]
     ratios, bares, hubs = [], [], []
-    given = settings(folder / "overhead")
+    given = settings(run.folder / "overhead")
     with opened(given) as hub:
         make_tenant(hub)
-    roots = {"AIHUB_DATA_ROOTS": str(folder)}
+    roots = {"AIHUB_DATA_ROOTS": str(run.folder)}
     os.environ.update(roots)
     with server(given, "up") as client:
-        for turn in range(1 if quick else 3):
+        for turn in range(1 if run.quick else 3):
             done = subprocess.run(
                 [sys.executable, "-c", BARE, data, json.dumps(config)],
                 capture_output=True,
@@ -443,11 +453,12 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="under a minute, coarser figures")
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has Procrastinate")
     given = parser.parse_args()
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="aihub-bench-") as folder:
         for name in given.only:
-            found |= PARTS[name](Path(folder), quick=given.quick)
+            found |= PARTS[name](Run(Path(folder), given.quick, given.peer_python))
     print(json.dumps({name: round(value, 4) for name, value in found.items()}))
 
 

@@ -1,8 +1,7 @@
-"""Notices to send, and what a test's receiver has got."""
+"""Notices to send."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +25,3 @@ def notice(**changes: Any) -> Notice:
         "links": [Link(label="Approve", url="https://hub.example/l/x", style="primary")],
     }
     return Notice(**{**given, **changes})
-
-
-@dataclass
-class Receiver:
-    """What the server has got, and what it answers next: (status, headers); None closes the connection."""
-
-    url: str = ""
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    answers: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)

@@ -10,6 +10,9 @@ import click
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
 from aihub.errors import AIHubError, NotFoundError
+from aihub.settings import DEFAULT_TENANT
+
+tenant_option = click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose.")
 
 
 @click.group()
@@ -63,7 +66,7 @@ def test(channels: tuple[str, ...], *, as_json: bool) -> int:
     from aihub.notify.channels import send
     from aihub.notify.config import load
     from aihub.notify.message import Notice, Severity
-    from aihub.settings import DEFAULT_TENANT, from_environment
+    from aihub.settings import from_environment
 
     config = load(from_environment().notify_file)
     for name in channels:
@@ -93,3 +96,52 @@ def test(channels: tuple[str, ...], *, as_json: bool) -> int:
     else:
         table(["channel", "outcome"], [list(item) for item in outcome.items()])
     return 0 if outcome and all(word == "taken" for word in outcome.values()) else 1
+
+
+@notify.command("dead")
+@tenant_option
+@json_option
+def dead(tenant: str, *, as_json: bool) -> None:
+    """List what was given up: it could not be told, or failed too often."""
+    from aihub.hub import opened
+    from aihub.store import outbox
+    from aihub.store.engine import read
+
+    with opened() as hub, read(hub.engine, tenant=tenant) as connection:
+        found = outbox.dead(connection, tenant=tenant)
+    if as_json:
+        print_json({"effects": [{**vars(entry), "payload": None} for entry in found]})
+    elif found:
+        rows = [[entry.topic, entry.key, entry.attempts, entry.last_error] for entry in found]
+        table(["topic", "key", "attempts", "last error"], rows)
+    else:
+        click.echo("Nothing was given up.")
+
+
+@notify.command("replay")
+@tenant_option
+@click.option("--topic", default="", help="Only topics that begin so, such as channel.ops; default: all.")
+@json_option
+def replay(tenant: str, topic: str, *, as_json: bool) -> None:
+    """Let what was given up be tried again by the workers."""
+    from aihub.hub import opened
+    from aihub.store import outbox
+    from aihub.store.engine import write
+
+    now, actor = datetime.now(UTC), getuser()
+    with opened() as hub, write(hub.engine, tenant=tenant) as connection:
+        count = outbox.replay(connection, tenant=tenant, topic_prefix=topic)
+        hub.audit.append(
+            connection,
+            tenant=tenant,
+            actor=actor,
+            action="effects.replayed",
+            subject=f"outbox:{topic or 'all'}",
+            now=now,
+            after={"effects": count},
+            source="cli",
+        )
+    if as_json:
+        print_json({"replayed": count})
+    else:
+        click.echo(f"{count} effect{'' if count == 1 else 's'} will be tried again.")

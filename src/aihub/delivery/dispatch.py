@@ -1,15 +1,16 @@
 """Who carries out which topic of the outbox.
 
 ``notify.<event>`` becomes one entry per channel that hears of it, in one transaction, so that each channel is told once and
-is tried again on its own; ``digest.<channel>`` entries that wait for the same moment are told together.
+is tried again on its own. What a channel hears together waits as ``held.<channel>`` for one ``digest.<channel>`` entry
+per moment.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.effects import Dispatcher
 from aihub.errors import NotFoundError
@@ -17,20 +18,21 @@ from aihub.store import outbox
 from aihub.store.engine import EVERY_TENANT, read, write
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from sqlalchemy.engine import Connection
 
     from aihub.hub import Hub
     from aihub.notify.config import Channel, NotifyConfig
     from aihub.notify.message import Notice
-    from aihub.store.outbox import Taken
+    from aihub.notify.routing import Delivery
+    from aihub.store.outbox import Entry, Taken
 
 NOTIFY = "notify."
 CHANNEL = "channel."
 DIGEST = "digest."
+HELD = "held."
 GITHUB = "github."
 MLFLOW = "mlflow."
 MLFLOW_TIMEOUT_S = 240.0
-MAX_DIGEST = 200
 
 
 def _config(hub: Hub) -> NotifyConfig:
@@ -61,15 +63,23 @@ def _fan_out(hub: Hub, entry: Taken, now: datetime) -> None:
         found = [one for one in deliveries(notice, config.routes, now) if one.channel == channel]
         with write(hub.engine, tenant=entry.tenant) as connection:
             for one in found:
-                outbox.put(
-                    connection,
-                    tenant=entry.tenant,
-                    topic=f"{DIGEST if one.is_digest else CHANNEL}{channel}",
-                    key=notice.key,
-                    payload={"notice": notice.to_dict()},
-                    now=now,
-                    not_before=one.at,
-                )
+                _put(connection, entry.tenant, one, notice, now)
+
+
+def _put(connection: Connection, tenant: str, delivery: Delivery, notice: Notice, now: datetime) -> None:
+    def put(topic: str, key: str, payload: dict[str, Any]) -> None:
+        outbox.put(
+            connection, tenant=tenant, topic=topic, key=key, payload=payload, now=now, not_before=delivery.at
+        )
+
+    content = {"notice": notice.to_dict()}
+    if not delivery.is_digest:
+        put(f"{CHANNEL}{delivery.channel}", notice.key, content)
+        return
+    put(f"{HELD}{delivery.channel}", notice.key, content)
+    # However many are held for a moment, one entry tells them.
+    moment = delivery.at.isoformat()
+    put(f"{DIGEST}{delivery.channel}", moment, {"at": moment})
 
 
 def _link_secret(hub: Hub) -> bytes:
@@ -93,25 +103,25 @@ def _tell(hub: Hub, entry: Taken, now: datetime) -> None:
 
 
 def _tell_together(hub: Hub, entry: Taken, now: datetime) -> None:
-    """Tell an entry together with all that wait for the same channel and are due as well."""
+    """Tell all that was held for the moment of this entry."""
     from aihub.notify.channels import send
     from aihub.notify.message import digest_of
 
-    channel = _channel(hub, entry.topic.removeprefix(DIGEST))
-    until = now + timedelta(seconds=300)
+    name = entry.topic.removeprefix(DIGEST)
+    at = datetime.fromisoformat(entry.payload["at"])
+    with read(hub.engine, tenant=entry.tenant) as connection:
+        held = outbox.held(connection, tenant=entry.tenant, topic=f"{HELD}{name}", at=at)
+    notices = [_notice(one) for one in held]
+    if not notices:
+        return
+    together = notices[0] if len(notices) == 1 else digest_of(notices, key=f"digest:{entry.key}", at=now)
+    send(_channel(hub, name), together)
     with write(hub.engine, tenant=entry.tenant) as connection:
-        others = outbox.take(
-            connection, [entry.topic], now=now, until=until, limit=MAX_DIGEST, tenant=entry.tenant
-        )
-    notices = [_notice(one) for one in (entry, *others)]
-    together = notices[0] if len(notices) == 1 else digest_of(notices, key=f"digest:{entry.id}", at=now)
-    send(channel, together)
-    with write(hub.engine, tenant=entry.tenant) as connection:
-        for other in others:
-            outbox.finish(connection, entry_id=other.id, now=now)
+        for one in held:
+            outbox.finish(connection, entry_id=one.id, now=now)
 
 
-def _notice(entry: Taken) -> Notice:
+def _notice(entry: Entry) -> Notice:
     from aihub.notify.message import Notice
 
     return Notice.from_dict(entry.payload["notice"])

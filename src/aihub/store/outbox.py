@@ -117,6 +117,22 @@ def take(
     return taken
 
 
+def held(connection: Connection, *, tenant: str, topic: str, at: datetime) -> list[Entry]:
+    """Return what waits under exactly this topic for exactly this moment, oldest first: the content of a digest."""
+    columns = [outbox.c[name] for name in Entry.__dataclass_fields__]
+    query = (
+        sa.select(*columns)
+        .where(
+            outbox.c.tenant_id == tenant,
+            outbox.c.topic == topic,
+            outbox.c.next_attempt_at == at,
+            outbox.c.done_at.is_(None),
+        )
+        .order_by(outbox.c.id)
+    )
+    return [Entry(**row) for row in connection.execute(query).mappings()]
+
+
 def tenants_with_due(connection: Connection, prefix: str, *, now: datetime) -> list[str]:
     """Return the tenants whose oldest effect of these topics is due: theirs are carried out in order."""
     first = (

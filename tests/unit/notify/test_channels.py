@@ -22,11 +22,13 @@ from cryptography.x509.oid import NameOID
 from aihub.errors import ForbiddenError, TooManyError, UnavailableError
 from aihub.notify.channels import SIGNATURE_HEADER, send
 from aihub.notify.config import EmailChannel, Secret, SlackChannel, TeamsChannel, WebhookChannel
-from notices import Receiver, notice
+from notices import notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from receivers import Receiver
 
 URL = "AIHUB_TEST_CHANNEL_URL"
 
