@@ -17,9 +17,9 @@ from aihub.delivery.policy import Ask, Deploy, Hold, Reject, check_environment, 
 from aihub.delivery.standing import known_of
 from aihub.errors import ConflictError, ForbiddenError, NotFoundError
 from aihub.github.sessions import evidence_for
-from aihub.registry.promotion import MAX_REASON, Order, check_expected, check_repeat
+from aihub.registry.promotion import MAX_REASON, check_expected, check_repeat
 from aihub.registry.queries import Queries
-from aihub.registry.records import PRODUCTION, Action
+from aihub.registry.records import PRODUCTION
 from aihub.store import models as model_rows
 from aihub.types import Role
 
@@ -250,17 +250,7 @@ def rollback(connection: Connection, registry: Registry, order: RollbackOrder, n
         The target's artefact is missing or damaged.
     """
     check_environment(order.environment)
-    wanted = Order(
-        action=Action.ROLLBACK,
-        environment=order.environment,
-        actor=order.actor,
-        reason=order.reason,
-        now=now,
-        key=order.key,
-        expected_sequence=order.expected_sequence,
-        evidence=order.evidence,
-    )
-    done = activate(connection, registry, order.model, order.target, wanted)
+    done = activate(connection, registry, order.model, order.target, order.in_registry(now))
     running = rollouts.active(connection, order.model, order.environment, tenant=registry.tenant)
     if running is not None:
         reason = f"the champion that it was compared with was rolled back: {order.reason}"[:MAX_REASON]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import deployments, rollouts
 from aihub.delivery.policy import check_environment
-from aihub.delivery.standing import frozen_now
-from aihub.errors import ConflictError
+from aihub.errors import ConflictError, NotFoundError
+from aihub.registry.promotion import check_target
 from aihub.registry.queries import Queries
 from aihub.store.engine import read, write
 
@@ -86,22 +86,39 @@ def roll_back(
     NotFoundError, InputError, ConflictError, ArtifactError
         As there; also where another champion came while the target was tried out.
     """
+    order = pinned(registry, order, loads=loads)
+    with write(registry.engine, tenant=registry.tenant) as connection:
+        return deployments.rollback(connection, registry, order, now)
+
+
+def pinned(registry: Registry, order: RollbackOrder, *, loads: LoadCheck | None = None) -> RollbackOrder:
+    """Return the order with its target named and the champion that it was decided on, once the target was seen to load.
+
+    An order that was carried out before under the same key, or that the transaction will refuse, comes back as it is.
+
+    Raises
+    ------
+    InputError
+        There is no such environment.
+    ArtifactError
+        The target does not load.
+    """
     check_environment(order.environment)
     with read(registry.engine, tenant=registry.tenant) as connection:
         known = Queries(connection, registry.tenant)
-        repeated = known.deployment_by_key(order.model, order.key)
-        if repeated is None:
-            known.require_model(order.model)
-            history = known.deployments(order.model, order.environment)
-            champion = next((one for one in history if one.is_champion), None)
+        if known.deployment_by_key(order.model, order.key) is not None:
+            return order
+        history = known.deployments(order.model, order.environment)
+        champion = next((one for one in history if one.is_champion), None)
+        try:
             target = known.target(order.model, order.target, history, champion)
-            sequence = champion.sequence if champion else 0
-            expected = sequence if order.expected_sequence is None else order.expected_sequence
-            order = replace(order, target=target.number, expected_sequence=expected)
-    if repeated is None:
-        (loads or LoadCheck()).check(registry, target.digest)
-    with write(registry.engine, tenant=registry.tenant) as connection:
-        return deployments.rollback(connection, registry, order, now)
+            check_target(target, order.in_registry(target.created_at), history, champion)
+        except (NotFoundError, ConflictError):
+            return order
+    (loads or LoadCheck()).check(registry, target.digest)
+    sequence = champion.sequence if champion else 0
+    expected = sequence if order.expected_sequence is None else order.expected_sequence
+    return replace(order, target=target.number, expected_sequence=expected)
 
 
 def decide(
@@ -145,10 +162,6 @@ def promote(registry: Registry, uid: str, *, actor: str, reason: str, now: datet
         There is no such rollout, it has ended, deployments are frozen, or the reason is missing.
     """
     with write(registry.engine, tenant=registry.tenant) as connection:
-        found = rollouts.get(connection, uid, tenant=registry.tenant)
-        freeze = frozen_now(connection, registry.tenant, found.version_uid, found.environment, now)
-        if freeze is not None:
-            raise ConflictError(f"{freeze}; promote {found} afterwards")
         return rollouts.promote(connection, registry, uid, actor=actor, reason=reason, now=now)
 
 

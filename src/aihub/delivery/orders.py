@@ -84,6 +84,19 @@ class RollbackOrder:
     expected_sequence: int | None = None
     evidence: Mapping[str, Any] | None = None
 
+    def in_registry(self, now: datetime) -> Order:
+        """Return the order that the registry carries out."""
+        return Order(
+            action=Action.ROLLBACK,
+            environment=self.environment,
+            actor=self.actor,
+            reason=self.reason,
+            now=now,
+            key=self.key,
+            expected_sequence=self.expected_sequence,
+            evidence=self.evidence,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

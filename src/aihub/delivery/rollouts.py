@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.activation import activate, tell
+from aihub.delivery.standing import frozen_now
 from aihub.delivery.strategy import Promote, Rollout, Stay, StepUp, Strategy
 from aihub.errors import ConflictError, NotFoundError
 from aihub.registry.promotion import Order
@@ -241,16 +242,20 @@ def promote(
     now: datetime,
     evidence: Mapping[str, Any] | None = None,
 ) -> Deployment:
-    """Make the newcomer champion: the rollout ends and the deployment begins in one transaction.
+    """Make the newcomer champion, not in a freeze: the rollout ends and the deployment begins in one transaction.
 
     Raises
     ------
     NotFoundError, ConflictError
-        There is no such rollout, it has ended, or another champion has come than the one it was compared with.
+        There is no such rollout, it has ended, deployments are frozen, or another champion has come than the one it was
+        compared with.
     ArtifactError
         The artefact is missing or damaged.
     """
     found = _locked(connection, registry, uid)
+    freeze = frozen_now(connection, registry.tenant, found.version_uid, found.environment, now)
+    if freeze is not None:
+        raise ConflictError(f"{freeze}; promote {found} afterwards")
     _end(connection, registry, found, "promoted", actor=actor, reason=reason, now=now, evidence=evidence)
     order = Order(
         action=Action.DEPLOY,
