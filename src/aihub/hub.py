@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.registry import Registry
     from aihub.registry.signing import Signing
-    from aihub.serving.pool import HistoryOf, ServingPool
+    from aihub.serving.pool import ServingPool
     from aihub.settings import Settings
     from aihub.store.audit import AuditLog
 
@@ -60,11 +60,11 @@ class Hub:
     def serving_pool(
         self,
         *,
-        history_of: HistoryOf | None = None,
         on_error: Callable[[BaseException], None] = lambda _error: None,
     ) -> ServingPool:
         """Return what serves the deployed models of this hub, not started; a process has one."""
         from aihub.registry.sandbox import Limits
+        from aihub.serving.actuals import RecentActuals
         from aihub.serving.log import PredictionLog
         from aihub.serving.pool import ServingPool
 
@@ -74,12 +74,16 @@ class Hub:
         return ServingPool(
             self.engine,
             self.artifacts,
-            PredictionLog(self.observations.ingest_predictions, on_error=on_error),
+            # Folding what is logged into windows is the worker's; without one it is done here, seldom and in bulk.
+            PredictionLog(
+                replace(self.observations, fold_rows=200_000, fold_ms=60_000).ingest_predictions,
+                on_error=on_error,
+            ),
             folder=self.settings.home / "serving",
             # Derived: who sees hashes of columns must not come nearer to the key of the audit log.
             key=hmac.digest(self.settings.read_audit_key(), b"aihub.serving.columns", "sha256"),
             limits=limits,
-            history_of=history_of,
+            history_of=RecentActuals(self.monitoring_engine),
             on_error=on_error,
         )
 

@@ -56,11 +56,17 @@ def _forget_answers(hub: Hub, now: datetime) -> None:
         sweep(connection, now=now)
 
 
+def _fold(hub: Hub, now: datetime) -> None:
+    del now
+    hub.observations.fold_waiting()
+
+
 PERIODICS = (
     Periodic("schedules", 5.0, _fire_schedules),
     Periodic("effects", 1.0, _send_effects),
     Periodic("deliveries", 60.0, _carry_out_due),
     Periodic("mlflow", 5.0, _mirror),
+    Periodic("fold", 2.0, _fold),
     Periodic("github", 10.0, _answer_github),
     Periodic("answers", 3600.0, _forget_answers),
 )

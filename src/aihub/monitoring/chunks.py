@@ -47,6 +47,11 @@ def codes_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.where(keys & BY_ID, np.uint64(0), keys >> _OFFSET_BITS).astype(np.int64)
 
 
+def offsets_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Microseconds within its day of each key of a series."""
+    return (keys & _OFFSET).astype(np.int64)
+
+
 def hours_of(keys: NDArray[np.uint64], day: int) -> NDArray[np.int64]:
     """Hour since 1970 that each key of `day` is about."""
     us = (keys & _OFFSET).astype(np.int64)

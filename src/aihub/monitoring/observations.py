@@ -17,7 +17,7 @@ from aihub.monitoring.predictions import PredictionBatch, created_us
 from aihub.monitoring.quality import Fault, faults_in
 from aihub.monitoring.sums import Answers
 from aihub.store import observations as rows_of
-from aihub.store.engine import read, write
+from aihub.store.engine import EVERY_TENANT, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,10 +47,14 @@ class Observations:
         The monitoring database, brought up to date by `aihub.store.schema.upgrade`.
     contexts
         What is known of the versions.
+    fold_rows, fold_ms
+        See `FOLD_ROWS` and `FOLD_MS`; a process that serves sets them high and leaves folding to others.
     """
 
     engine: Engine
     contexts: Contexts
+    fold_rows: int = FOLD_ROWS
+    fold_ms: int = FOLD_MS
 
     def ingest_predictions(self, batches: Iterable[PredictionBatch]) -> None:
         """Write predictions into the log, one transaction a tenant and model, and fold them where enough wait.
@@ -72,9 +76,10 @@ class Observations:
                 newest = max(int(created_us(batch.ids[-1:])[0]) for batch in some)
                 waiting, oldest = rows_of.pending(connection, tenant=tenant, model=model)
                 is_old = (
-                    oldest is not None and newest - int(created_us(np.array([oldest]))[0]) > FOLD_MS * 1000
+                    oldest is not None
+                    and newest - int(created_us(np.array([oldest]))[0]) > self.fold_ms * 1000
                 )
-                if waiting >= FOLD_ROWS or is_old:
+                if waiting >= self.fold_rows or is_old:
                     fold_pending(log, self.contexts)
 
     def _write(self, log: ModelLog, batch: PredictionBatch) -> None:
@@ -126,6 +131,12 @@ class Observations:
         """Fold the predictions of a model that wait; return how many there were."""
         with write(self.engine, tenant=tenant) as connection:
             return fold_pending(ModelLog(connection, tenant, model), self.contexts)
+
+    def fold_waiting(self) -> int:
+        """Fold the predictions of every tenant and model that wait; return how many there were."""
+        with read(self.engine, tenant=EVERY_TENANT) as connection:
+            some = rows_of.waiting(connection)
+        return sum(self.fold(tenant, model) for tenant, model in some)
 
     def repair(self, tenant: str, model: str) -> tuple[int, int]:
         """Compute every window again whose raw log is still there; return the days and the predictions read.

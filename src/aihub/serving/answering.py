@@ -73,7 +73,7 @@ def answer_question(
         pool.log.one(loaded.channel, first, row, answer)
     else:
         numbers = pool.log.ids.take(len(answer))
-        ids = [f"p_{number:016x}" for number in numbers.tolist()]
+        ids = protocol.id_texts(numbers)
         pool.log.many(loaded.channel, numbers, rows, answer)
     route.usage.rows += len(answer)
     if route.shadow is not None:

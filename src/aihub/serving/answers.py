@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aihub.serving.contract import Contract, Rows
+    from aihub.types import FloatArray
 
 
 @dataclass(slots=True)
 class Answer:
-    """Predictions of one request, one entry a row.
+    """Predictions of one request, one entry a row; lists, or arrays where there are many.
 
     Attributes
     ----------
@@ -27,11 +28,11 @@ class Answer:
         What the row speaks of: series id, and microseconds since 1970 UTC; None where the model knows neither.
     """
 
-    prediction: Sequence[float]
-    lower: Sequence[float] | None = None
-    upper: Sequence[float] | None = None
+    prediction: Sequence[float] | FloatArray
+    lower: Sequence[float] | FloatArray | None = None
+    upper: Sequence[float] | FloatArray | None = None
     level: float | None = None
-    score: Sequence[float] | None = None
+    score: Sequence[float] | FloatArray | None = None
     series: Sequence[str] | None = None
     target_us: Sequence[int] | None = None
 

@@ -59,9 +59,7 @@ class CompiledBooster:
         if not rows.count:
             return Answer([])
         raw_rows = self.call.many(rows.matrix(len(self.contract.names)))
-        return Answer(
-            raw_rows.tolist() if self._is_plain else self._decided(raw_rows.reshape(len(raw_rows), -1))
-        )
+        return Answer(raw_rows if self._is_plain else self._decided(raw_rows.reshape(len(raw_rows), -1)))
 
     @property
     def _is_plain(self) -> bool:

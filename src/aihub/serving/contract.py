@@ -7,6 +7,7 @@ an infinity in silence. A request that does not fit is refused with the column a
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -73,11 +74,14 @@ class Rows:
         One tuple a row; None where the request came by column.
     by_column
         One list or array a column; None where the request came by row.
+    dense
+        All columns as one array of shape ``(count, columns)``, where all are numbers and there are several rows.
     """
 
     count: int
     by_row: list[tuple[Any, ...]] | None = None
     by_column: list[Any] | None = None
+    dense: FloatArray | None = None
 
     def column(self, at: int) -> Any:
         """Values of one column: a list, or an array where the request carried one."""
@@ -91,12 +95,10 @@ class Rows:
 
     def matrix(self, width: int) -> FloatArray:
         """All columns, which have to be numbers, as one array of shape ``(count, width)``."""
+        if self.dense is not None:
+            return self.dense
         if self.by_row is not None:
-            try:
-                flat = np.fromiter(chain.from_iterable(self.by_row), np.float64, self.count * width)
-            except TypeError:  # a None among the numbers
-                flat = np.array(self.by_row, dtype=np.float64)
-            return flat.reshape(self.count, width)
+            return np.array(self.by_row, dtype=np.float64).reshape(self.count, width)
         out = np.empty((self.count, width))
         for at, values in enumerate(self.by_column or ()):
             out[:, at] = values
@@ -146,8 +148,13 @@ class Contract:
         for record in records:
             if len(record) != width:
                 raise self._wrong_shape(records)
-        if not self.is_numeric or not _are_plain(rows):
-            self._each(list(zip(*rows, strict=True)))
+        if len(rows) == 1 and self.is_numeric and _is_plain(rows[0]):
+            return Rows(1, by_row=rows)
+        if self.is_numeric:
+            dense = _dense(rows, width)
+            if dense is not None:
+                return Rows(len(rows), by_row=rows, dense=dense)
+        self._each(list(zip(*rows, strict=True)))
         return Rows(len(rows), by_row=rows)
 
     def by_column(self, table: Mapping[str, Any]) -> Rows:
@@ -169,8 +176,11 @@ class Contract:
                     f"has {len(values)} values where {self.names[0]!r} has {len(found[0])}; send one value a row",
                     column=name,
                 )
-        self._each(found)
-        return Rows(len(found[0]) if found else 0, by_column=found)
+        count = len(found[0]) if found else 0
+        dense = _dense_of_columns(found, count) if self.is_numeric else None
+        if dense is None:
+            self._each(found)
+        return Rows(count, by_column=found, dense=dense)
 
     def _each(self, columns: Sequence[Any]) -> None:
         for column, values in zip(self.columns, columns, strict=True):
@@ -227,11 +237,33 @@ class Contract:
         return DataError(f"is not in the model's schema.{hint} Leave it out.", column=extra[0][:100], row=row)
 
 
-def _are_plain(rows: list[tuple[Any, ...]]) -> bool:
+def _is_plain(row: tuple[Any, ...]) -> bool:
     """Whether all are finite numbers, told cheaply: a sum is finite unless a member is not, or all are beyond measure."""
+    return _NUMBERS.issuperset(map(type, row)) and math.isfinite(sum(row))
+
+
+def _dense(rows: list[tuple[Any, ...]], width: int) -> FloatArray | None:
+    """Return the rows as an array where all are finite numbers; else None, and each is looked at."""
     if not _NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
-        return False
-    return math.isfinite(sum(map(sum, rows)))
+        return None
+    try:
+        flat = np.array(array("d", chain.from_iterable(rows)))
+    except OverflowError:  # a whole number beyond all measure
+        return None
+    return flat.reshape(len(rows), width) if np.isfinite(flat).all() else None
+
+
+def _dense_of_columns(columns: list[Any], count: int) -> FloatArray | None:
+    """Return JSON columns as `_dense` does; None also where they came as arrays."""
+    out = np.empty((count, len(columns)))
+    for at, values in enumerate(columns):
+        if not isinstance(values, list) or not _NUMBERS.issuperset(map(type, values)):
+            return None
+        try:
+            out[:, at] = array("d", values)
+        except OverflowError:
+            return None
+    return out if np.isfinite(out).all() else None
 
 
 def _check_numbers(column: Column, values: Sequence[Any]) -> None:

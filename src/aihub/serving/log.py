@@ -11,11 +11,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aihub.errors import UnavailableError
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds
-from aihub.serving.contract import Role
+from aihub.serving.batches import of_blocks, of_rows
 from aihub.serving.rules import LogRules, Veil
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     Sink = Callable[[Sequence[PredictionBatch]], None]
 
-FLUSH_S = 0.1
+FLUSH_S = 0.15
 """Longest time that a prediction waits for the writer."""
 CAPACITY_ROWS = 100_000
 """Predictions that may wait; beyond, requests are refused."""
@@ -175,8 +173,8 @@ class PredictionLog:
             self._channels.clear()
         for channel, rows, blocks in taken:
             if rows:
-                self._held.append(_of_rows(channel, rows))
-            self._held += [_of_block(channel, *block) for block in blocks]
+                self._held.append(of_rows(channel, rows))
+            self._held += of_blocks(channel, blocks)
         while self._held:
             first = self._held[0]
             group = [one for one in self._held if (one.tenant, one.model) == (first.tenant, first.model)]
@@ -217,70 +215,3 @@ class PredictionLog:
 
 def _is_sampled(number: int, share: float) -> bool:
     return share >= 1.0 or (number * _SPREAD & (_WORD - 1)) < share * _WORD
-
-
-def _of_rows(channel: Channel, entries: list[tuple[Any, ...]]) -> PredictionBatch:
-    ids, rows, prediction, lower, upper, score, series, target = zip(*entries, strict=True)
-    columns = list(zip(*rows, strict=True))
-    return _batch(
-        channel,
-        np.array(ids, dtype=np.int64),
-        columns,
-        prediction=prediction,
-        lower=lower if lower[0] is not None else None,
-        upper=upper if upper[0] is not None else None,
-        score=score if score[0] is not None else None,
-        # A model without time takes them from the request, where some rows may name none.
-        series=series if any(one is not None for one in series) else None,
-        target=target if all(one is not None for one in target) else None,
-    )
-
-
-def _of_block(channel: Channel, ids: Any, rows: Rows, answer: Answer) -> PredictionBatch:
-    columns = [rows.column(at) for at in range(len(channel.contract.columns))] if rows.count else []
-    return _batch(
-        channel,
-        ids,
-        columns,
-        prediction=answer.prediction,
-        lower=answer.lower,
-        upper=answer.upper,
-        score=answer.score,
-        series=answer.series,
-        target=answer.target_us,
-    )
-
-
-def _batch(channel: Channel, ids: Any, columns: Sequence[Any], **answer: Any) -> PredictionBatch:
-    features = {
-        column.name: np.array(values, dtype=np.float64) if column.role is Role.NUMBER else list(values)
-        for column, values in zip(channel.contract.columns, columns, strict=len(columns) > 0)
-        if column.role in (Role.NUMBER, Role.CATEGORY)
-    }
-    numbers = {
-        name: None if answer[name] is None else np.array(answer[name], dtype=np.float64)
-        for name in ("lower", "upper", "score")
-    }
-    series, target = answer["series"], answer["target"]
-    if series is not None:
-        series = [str(one) if one is not None else "" for one in series]
-        if _is_personal(channel):
-            series = [one or "" for one in channel.veil.hashed(series)]
-    return PredictionBatch(
-        tenant=channel.tenant,
-        model=channel.model,
-        version=channel.version,
-        ids=ids,
-        prediction=np.array(answer["prediction"], dtype=np.float64),
-        **numbers,
-        series=series if series is not None and any(series) else None,
-        target=None if target is None else np.array(target, dtype=np.int64).astype("datetime64[us]"),
-        features=channel.veil.features(features),
-    )
-
-
-def _is_personal(channel: Channel) -> bool:
-    """Whether the series id itself is to be hashed; actuals are then matched by prediction id."""
-    names = {column.name for column in channel.contract.columns if column.role is Role.SERIES}
-    hidden = {*channel.veil.rules.hash_columns, *channel.veil.rules.leave_out}
-    return bool(names & hidden)

@@ -8,6 +8,7 @@ assignment. A version that cannot be compiled changes nothing: the one before go
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,7 @@ AGAIN_S = 10.0
 """When a version that could not be compiled is tried again."""
 HISTORY_S = 2.0
 """How often actuals are looked for."""
+SWITCH_S = 0.0005
 FORGIVE_S = 60.0
 """A version that has answered for so long is forgiven its crashes."""
 
@@ -124,6 +126,8 @@ class ServingPool:
         UnavailableError
             The database does not answer.
         """
+        # A thread that computes (the log's writer) gives way after half a millisecond instead of five: requests wait less.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         self.log.start()
         self.refresh()
         self._thread = threading.Thread(target=self._follow, name="aihub-serving", daemon=True)

@@ -250,7 +250,17 @@ def write(model: str, loaded: Loaded, answer: Answer, ids: list[str]) -> bytes:
         document["timestamp"] = stamps(answer.target_us)
         if answer.series is not None and any(answer.series):
             document["series"] = answer.series
-    return orjson.dumps(document)
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def id_texts(numbers: Any) -> list[str]:
+    """Return `aihub.monitoring.predictions.id_text` of many ids, at a fifth of the cost.
+
+    >>> id_texts(np.array([1, 255]))
+    ['p_0000000000000001', 'p_00000000000000ff']
+    """
+    digits = numbers.astype(">i8").tobytes().hex()
+    return [f"p_{digits[at : at + 16]}" for at in range(0, len(digits), 16)]
 
 
 def stamps(target_us: Any) -> list[str]:

@@ -82,6 +82,16 @@ def save_states(connection: Connection, *, tenant: str, model: str, states: Mapp
         connection.execute(query, [{"at": code, "kept": state} for code, state in states.items()])
 
 
+def waiting(connection: Connection) -> list[tuple[str, str]]:
+    """Tenants and models whose predictions wait to be folded; across tenants."""
+    query = (
+        sa.select(prediction_chunks.c.tenant_id, prediction_chunks.c.model)
+        .where(prediction_chunks.c.level == PENDING)
+        .distinct()
+    )
+    return [(row.tenant_id, row.model) for row in connection.execute(query)]
+
+
 def pending(connection: Connection, *, tenant: str, model: str) -> tuple[int, int | None]:
     """Rows that wait to be folded, and the smallest id among them."""
     table = prediction_chunks
@@ -161,6 +171,23 @@ def actual_chunks_of(connection: Connection, *, tenant: str, model: str, day: in
     query = sa.select(table.c.id, table.c.level, table.c.row_count, table.c.body)
     return list(
         connection.execute(_of(query, table, tenant, model).where(table.c.day == day).order_by(table.c.id))
+    )
+
+
+def actuals_revision(connection: Connection, *, tenant: str, model: str, day: int) -> tuple[int, int] | None:
+    """Return figures that change whenever actuals of `day` or later come in; None where there are none."""
+    table = actual_chunks
+    query = sa.select(sa.func.max(table.c.id), sa.func.sum(table.c.row_count))
+    newest, rows = connection.execute(_of(query, table, tenant, model).where(table.c.day >= day)).one()
+    return None if newest is None else (int(newest), int(rows))
+
+
+def actuals_since(connection: Connection, *, tenant: str, model: str, day: int) -> list[Row[Any]]:
+    """Chunks of actuals of `day` and later, in the order of their arrival."""
+    table = actual_chunks
+    query = sa.select(table.c.day, table.c.row_count, table.c.body)
+    return list(
+        connection.execute(_of(query, table, tenant, model).where(table.c.day >= day).order_by(table.c.id))
     )
 
 

@@ -28,7 +28,12 @@ FAST = {"n_estimators": 12, "learning_rate": 0.2, "max_depth": 4}
 
 
 def load_frame(
-    days: int, *, step: timedelta = timedelta(hours=1), series: tuple[str, ...] = (), extra_h: int = 0
+    days: int,
+    *,
+    step: timedelta = timedelta(hours=1),
+    series: tuple[str, ...] = (),
+    extra_h: int = 0,
+    start: datetime = START,
 ) -> pl.DataFrame:
     """Load with two seasons, weather and a word; with `series`, each at a size of its own."""
     parts = []
@@ -43,7 +48,7 @@ def load_frame(
         parts.append(
             pl.DataFrame(
                 {
-                    "timestamp": [START + step * k for k in range(n)],
+                    "timestamp": [start + step * k for k in range(n)],
                     "meter": [name] * n,
                     "temperature": temperature,
                     "wind": rng.normal(5, 1, n),
@@ -84,13 +89,14 @@ def train_forecast() -> Callable[..., TrainedModel]:
         step: timedelta = timedelta(hours=1),
         series: tuple[str, ...] = (),
         extra_h: int = 0,
+        start: datetime = START,
         **fields: Any,
     ) -> TrainedModel:
         given: dict[str, Any] = {"target": "load", "features": ["temperature"], "hyperparameters": FAST}
         if series:
             given["series_id"] = "meter"
         config = TrainingConfig(**{**given, **fields})
-        frame = load_frame(days, step=step, series=series, extra_h=extra_h)
+        frame = load_frame(days, step=step, series=series, extra_h=extra_h, start=start)
         return train(config, prepared(frame, config, step)).model
 
     return make

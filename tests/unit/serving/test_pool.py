@@ -4,16 +4,18 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from aihub.monitoring.context import VersionContext
+from aihub.monitoring.parsing import tabled
 from aihub.serving.answering import answer_question
 from aihub.serving.blackbox import BlackBox
-from aihub.serving.forecasts import Past
 from aihub.serving.pool import WARM
 from aihub.serving.protocol import Question
 from aihub.store.engine import write
@@ -183,20 +185,32 @@ def test_a_shadow_is_logged_and_not_heard(
 
 
 def test_actuals_reach_the_forecast_that_serves(
-    hub: Hub, register: Callable[..., Version], deploy: Callable[..., Any], train_forecast: Callable[..., Any]
+    hub: Hub,
+    pool: ServingPool,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+    train_forecast: Callable[..., Any],
 ) -> None:
-    model = train_forecast(features=[])
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    model = train_forecast(features=[], start=now - timedelta(days=50))
     deploy(register(model=model))
-    end_us = int((model.history.step.max() * 3600 + model.codec.offset_s) * 1_000_000)
-    past = Past({"": [end_us + 3_600_000_000]}, {"": [500.0]})
-    pool = hub.serving_pool(history_of=lambda _tenant, _model: (1, past))
     pool.start()
-    try:
-        until(lambda: pool.routes[KEY].champion.revision == 1)
-        answer = pool.routes[KEY].champion.model.forecast(1)  # type: ignore[attr-defined]
-        assert answer.target_us == [end_us + 2 * 3_600_000_000]
-    finally:
-        pool.stop()
+    end = now - timedelta(hours=1)
+    assert orjson.loads(_forecast(pool, 1))["timestamp"] == [_text(end + timedelta(hours=1))]
+    table = tabled(
+        pl.DataFrame({"timestamp": [end + timedelta(hours=1)], "value": [500.0]}), VersionContext()
+    )
+    assert hub.observations.ingest_actuals("default", "load", table).accepted == 1
+    until(lambda: pool.routes[KEY].champion.revision is not None)
+    assert orjson.loads(_forecast(pool, 1))["timestamp"] == [_text(end + timedelta(hours=2))]
+
+
+def _forecast(pool: ServingPool, horizon: int) -> bytes:
+    return answer_question(pool, pool.routes[KEY], Question(horizon=horizon, is_horizon=True))
+
+
+def _text(stamp: datetime) -> str:
+    return stamp.isoformat().replace("+00:00", "Z")
 
 
 def test_a_version_that_ended_two_processes_is_not_asked_again(
