@@ -209,7 +209,8 @@ def test_a_worker_that_was_paused_changes_nothing_when_it_wakes_and_goes_on_with
         child = int(paused.stdout.readline().split()[1])
         paused.send_signal(signal.SIGSTOP)
         with worker(fleet):
-            wait_for(lambda: job(fleet.engine, asked.uid).state is JobState.WAITING, within_s=60)
+            # The server ends a session that was stopped within a transaction after a minute.
+            wait_for(lambda: job(fleet.engine, asked.uid).state is JobState.WAITING, within_s=150)
         before = counts(fleet)
         paused.send_signal(signal.SIGCONT)
         wait_for(lambda: not is_alive(child))

@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aihub.delivery import supervision
+from aihub.delivery import nursery
 from aihub.delivery.kinds import Kind
 from aihub.delivery.pipeline import train
 from aihub.delivery.runs import Run
@@ -21,7 +21,6 @@ from aihub.delivery.worker import Worker
 from aihub.hub import opened
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
@@ -52,26 +51,30 @@ class MortalRun(Run):
             die()
 
 
-started = supervision._started
+class TellingNursery(nursery.Nursery):
+    """Says which child it gives."""
 
-
-def told(errors: Any) -> subprocess.Popen[bytes]:
-    child = started(errors)
-    print(f"child {child.pid}", flush=True)  # noqa: T201 - what the test reads
-    if POINT == "child":
-        threading.Timer(1.0, die).start()
-    return child
+    def take(self) -> nursery.Child:
+        child = super().take()
+        print(f"child {child.process.pid}", flush=True)  # noqa: T201 - what the test reads
+        if POINT == "child":
+            threading.Timer(1.0, die).start()
+        return child
 
 
 def mortal(run: Run) -> None:
-    train(MortalRun(run.hub, run.lease))
+    train(MortalRun(run.hub, run.lease, TellingNursery()))
 
 
-supervision._started = told
+def telling(run: Run) -> None:
+    run.nursery = TellingNursery()
+    train(run)
+
+
 asked = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: asked.set())
 with opened() as hub:
-    kind = Kind("train", run=mortal if POINT else train)
+    kind = Kind("train", run=mortal if POINT else telling)
     worker = Worker(hub, kinds=[kind], periodics=(), lease_s=float(sys.argv[1]), grace_s=0.5)
     worker.start()
     asked.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 
@@ -20,17 +19,18 @@ import click
 )
 def worker(queues: str, concurrency: int) -> None:
     """Take jobs until SIGTERM or Ctrl-C; running ones get a little time and are then given back to others."""
+    from aihub import logs
     from aihub.delivery.worker import Worker
     from aihub.hub import opened
 
     names = tuple(name.strip() for name in queues.split(",") if name.strip())
     if not names:
         raise click.UsageError("no queue is named; leave --queues out for the usual one")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     with opened() as hub:
+        logs.configure(hub.settings.log_level, hub.settings.log_form)
         working = Worker(hub, queues=names, concurrency=concurrency)
         working.start()
         click.echo(

@@ -27,15 +27,28 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Periodic:
-    """A task and how often it is done; `run` may be repeated at any time without harm."""
+    """A task and how often it is done; `run` may be repeated at any time without harm.
+
+    Attributes
+    ----------
+    is_shared
+        Whether processes may do it at the same time, because it divides the work itself: nothing is written for its turn.
+    """
 
     name: str
     every_s: float
     run: Callable[[Hub, datetime], object]
+    is_shared: bool = False
 
 
 def run_if_due(hub: Hub, task: Periodic, *, runner: str) -> bool:
-    """Run a task where it is due and nobody else is at it; what it raises is kept in its row. Returns whether it ran."""
+    """Run a task where it is due and nobody else is at it; what it raises is kept in its row. Returns whether it ran.
+
+    A shared task is run at once: its caller sees to the time.
+    """
+    if task.is_shared:
+        task.run(hub, datetime.now(UTC))
+        return True
     if not _claim(hub, task, runner):
         return False
     error = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import lease as leases
 from aihub.delivery import steps
+from aihub.delivery.nursery import Nursery
 from aihub.store.engine import read, write
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Run:
 
     hub: Hub
     lease: Lease
+    nursery: Nursery = field(default_factory=Nursery)
     _reason: Exception | None = None
     _killers: list[Callable[[], None]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

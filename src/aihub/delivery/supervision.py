@@ -1,4 +1,4 @@
-"""The worker's side of a job's child process: starts it, keeps what it tells, and kills it with all that it started."""
+"""The worker's side of a job's child process: gives it its order, keeps what it tells, and kills it with all that it started."""
 
 from __future__ import annotations
 
@@ -6,49 +6,28 @@ import json
 import os
 import selectors
 import signal
-import subprocess
-import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import steps
 from aihub.errors import AIHubError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
     from sqlalchemy.engine import Connection
 
+    from aihub.delivery.nursery import Child
     from aihub.delivery.runs import Run
 
 FLUSH_S = 0.5
 """How often what the child tells is written down."""
 SHOWN_ERROR_CHARS = 2000
 MAX_LINE_BYTES = 256 << 20
-_KEPT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "SYSTEMROOT",
-)
-"""What a child sees of the worker's environment: no address and no secret."""
-_ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-    "RAYON_NUM_THREADS",
-)
 STEPS = {"read data": "data", "validate": "validate"}
 """Steps of the job by what the child calls them; every other one belongs to the training."""
 
@@ -71,31 +50,13 @@ def make(run: Run, order: Mapping[str, Any]) -> dict[str, Any]:
     LeaseLostError, CancelledError
         The run was stopped; the child is dead.
     """
-    with tempfile.TemporaryFile() as errors, _started(errors) as process, run.killing(lambda: kill(process)):
-        try:
-            _send(process, order)
-            return _listen(run, process, errors)
-        finally:
-            kill(process)
-
-
-def _started(errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return subprocess.Popen(
-        # -P: a folder that happens to be the current one must not be imported from.
-        [sys.executable, "-P", "-m", "aihub.delivery.child"],
-        env={**environment, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONUTF8": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        start_new_session=True,
-    )
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child and everything in its process group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    child = run.nursery.take()
+    try:
+        with run.killing(child.kill):
+            _send(child.process, order)
+            return _listen(run, child)
+    finally:
+        child.close()
 
 
 def _send(process: subprocess.Popen[bytes], order: Mapping[str, Any]) -> None:
@@ -107,8 +68,9 @@ def _send(process: subprocess.Popen[bytes], order: Mapping[str, Any]) -> None:
         process.stdin.flush()
 
 
-def _listen(run: Run, process: subprocess.Popen[bytes], errors: IO[bytes]) -> dict[str, Any]:
+def _listen(run: Run, child: Child) -> dict[str, Any]:
     """Read until the last line, and write down every so often what came."""
+    process = child.process
     if process.stdout is None:
         raise AssertionError
     told, pending, flushed = _Told(run), bytearray(), monotonic()
@@ -137,13 +99,13 @@ def _listen(run: Run, process: subprocess.Popen[bytes], errors: IO[bytes]) -> di
         return told.result
     if told.error is not None:
         raise ChildError(told.error["message"], code=told.error["code"])
-    raise _death(process, errors)
+    raise _death(child)
 
 
-def _death(process: subprocess.Popen[bytes], errors: IO[bytes]) -> ChildError:
-    errors.seek(0)
-    said = errors.read().decode(errors="replace").strip()[-SHOWN_ERROR_CHARS:]
-    code = process.returncode
+def _death(child: Child) -> ChildError:
+    child.errors.seek(0)
+    said = child.errors.read().decode(errors="replace").strip()[-SHOWN_ERROR_CHARS:]
+    code = child.process.returncode
     if code < 0:
         name = signal.Signals(-code).name
         why = ", perhaps because the machine ran out of memory" if -code == signal.SIGKILL else ""

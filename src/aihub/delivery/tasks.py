@@ -62,8 +62,8 @@ def _fold(hub: Hub, now: datetime) -> None:
 
 
 PERIODICS = (
-    Periodic("schedules", 5.0, _fire_schedules),
-    Periodic("effects", 1.0, _send_effects),
+    Periodic("schedules", 5.0, _fire_schedules, is_shared=True),
+    Periodic("effects", 1.0, _send_effects, is_shared=True),
     Periodic("deliveries", 60.0, _carry_out_due),
     Periodic("mlflow", 5.0, _mirror),
     Periodic("fold", 2.0, _fold),

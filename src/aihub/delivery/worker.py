@@ -21,6 +21,7 @@ from aihub.delivery import lease as leases
 from aihub.delivery import steps
 from aihub.delivery.kinds import KINDS
 from aihub.delivery.lease import LEASE_S, CancelledError, LeaseLostError
+from aihub.delivery.nursery import Nursery
 from aihub.delivery.periodic import run_if_due
 from aihub.delivery.queue import Queue
 from aihub.delivery.requests import DEFAULT_QUEUE
@@ -47,6 +48,8 @@ POLL_S = 0.1
 LISTENING_POLL_S = 2.0
 """The same where PostgreSQL wakes it: for jobs that were put off until a time."""
 TICK_S = 1.0
+LONGEST_REST_S = 60.0
+"""How long at most until a worker looks again whether a task is due that others may have done."""
 PAUSE_S = 1.0
 """Wait after the database did not answer."""
 GRACE_S = 10.0
@@ -87,6 +90,7 @@ class Worker:
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._nursery = Nursery()
         self._listener = Listener(hub.engine, self._wake)
 
     def start(self) -> None:
@@ -124,6 +128,7 @@ class Worker:
         # The pulse renews until the last job is given back.
         self._stopped.set()
         self._listener.stop()
+        self._nursery.close()
         for thread in self._threads:
             thread.join(self._lease_s)
         try:
@@ -199,7 +204,7 @@ class Worker:
         return quick
 
     def _start(self, lease: Lease, kind: Kind | None) -> None:
-        run = Run(self.hub, lease)
+        run = Run(self.hub, lease, self._nursery)
         thread = threading.Thread(target=self._work, args=(run, kind), name=lease.uid, daemon=True)
         with self._lock:
             self._running[lease] = (run, thread)
@@ -228,6 +233,7 @@ class Worker:
                 if monotonic() >= beat:
                     self._beat()
                     beat = monotonic() + self._lease_s / 4
+                    self._nursery.prepare()
             except AIHubError as error:
                 # Trainings go on: whether the lease still counts is asked again before anything is written.
                 _LOG.warning("leases are not renewed: %s", error)
@@ -263,11 +269,16 @@ class Worker:
 
     def _run_periodics(self) -> None:
         under_way: dict[str, threading.Thread] = {}
+        looked: dict[str, float] = {}
         while not self._stopping.wait(TICK_S):
             for task in self._periodics:
                 before = under_way.get(task.name)
-                if before is not None and before.is_alive():
+                rest = min(task.every_s, LONGEST_REST_S)
+                if (before is not None and before.is_alive()) or monotonic() < looked.get(
+                    task.name, 0.0
+                ) + rest:
                     continue
+                looked[task.name] = monotonic()
                 thread = threading.Thread(
                     target=self._run_periodic, args=(task,), name=task.name, daemon=True
                 )
@@ -279,6 +290,8 @@ class Worker:
             run_if_due(self.hub, task, runner=self.name)
         except AIHubError as error:
             _LOG.warning("%s is not run: %s", task.name, error)
+        except Exception:  # noqa: BLE001 - the border of a task: it is tried again
+            _LOG.exception("%s failed", task.name)
 
 
 def _unknown(run: Run) -> None:
