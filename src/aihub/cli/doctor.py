@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
+from aihub.cli import examinations
 from aihub.cli.console import print_json, table
+from aihub.cli.diagnosis import Diagnosis
 from aihub.cli.options import json_option
 from aihub.errors import AIHubError
 
@@ -23,36 +25,28 @@ MIN_FREE_BYTES = 1 << 30
 TREE_LIBRARIES = ("lightgbm", "xgboost")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What one examination found; `mend` is empty where all is well."""
-
-    subject: str
-    finding: str
-    mend: str = ""
-    is_fatal: bool = True
-
-    @property
-    def word(self) -> str:
-        """One word for the table."""
-        if not self.mend:
-            return "ok"
-        return "broken" if self.is_fatal else "note"
-
-
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> int:
-    """Check libraries, home, disk, database and MLflow; exit code 1 where something is broken."""
+    """Check libraries, disk, database, champions, clock, workers, notifications and MLflow; exit code 1 where something is broken."""
     from aihub.settings import from_environment
 
     settings = from_environment()
-    found = [examine(settings) for examine in EXAMINATIONS]
+    found = [_examined(examine, settings) for examine in EXAMINATIONS]
     if as_json:
         print_json({"checks": [{**vars(item), "state": item.word} for item in found]})
     else:
         table(["", "what", "found", "how to mend"], [[d.word, d.subject, d.finding, d.mend] for d in found])
     return 1 if any(item.word == "broken" for item in found) else 0
+
+
+def _examined(examine: Callable[[Settings], Diagnosis], settings: Settings) -> Diagnosis:
+    """Return what an examination found; one that cannot be made is a finding too."""
+    try:
+        return examine(settings)
+    except (AIHubError, SQLAlchemyError) as error:
+        name = examine.__name__.replace("_", " ")
+        return Diagnosis(name, str(error).splitlines()[0][:300], "mend the database first, then look again")
 
 
 def libraries(settings: Settings) -> Diagnosis:
@@ -109,13 +103,17 @@ def sqlite(settings: Settings) -> Diagnosis:
     return Diagnosis("sqlite", f"{found} has the WAL-reset fault", mend, is_fatal=False)
 
 
-def mlflow(settings: Settings) -> Diagnosis:
-    """Name where MLflow is: it is only mirrored to, and the hub works without it and catches up."""
-    from aihub.settings import MLFLOW_OFF
-
-    if settings.mlflow_uri == MLFLOW_OFF:
-        return Diagnosis("mlflow", settings.mlflow_uri)
-    return Diagnosis("mlflow", settings.mlflow_uri.partition("@")[2] or settings.mlflow_uri)
-
-
-EXAMINATIONS: tuple[Callable[[Settings], Diagnosis], ...] = (libraries, home, database, sqlite, mlflow)
+EXAMINATIONS: tuple[Callable[[Settings], Diagnosis], ...] = (
+    libraries,
+    home,
+    sqlite,
+    # Before the next one brings them up to date.
+    examinations.tables,
+    database,
+    examinations.champions,
+    examinations.clock,
+    examinations.workers,
+    examinations.audit_key,
+    examinations.notifications,
+    examinations.mlflow,
+)
