@@ -56,6 +56,12 @@ def _forget_answers(hub: Hub, now: datetime) -> None:
         sweep(connection, now=now)
 
 
+def _forget_predictions(hub: Hub, now: datetime) -> None:
+    from aihub.serving.retention import forget_old
+
+    forget_old(hub.engine, hub.observations, now)
+
+
 def _fold(hub: Hub, now: datetime) -> None:
     del now
     hub.observations.fold_waiting()
@@ -67,6 +73,7 @@ PERIODICS = (
     Periodic("deliveries", 60.0, _carry_out_due),
     Periodic("mlflow", 5.0, _mirror),
     Periodic("fold", 2.0, _fold),
+    Periodic("retention", 3600.0, _forget_predictions),
     Periodic("github", 10.0, _answer_github),
     Periodic("answers", 3600.0, _forget_answers),
 )
