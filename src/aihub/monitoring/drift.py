@@ -121,7 +121,9 @@ def feature_drift(
     counts = _counts(connection, tenant, model, version, hours=hours, columns=len(columns))
     if not counts.sum():
         return FeatureDrift(report=None, detected=None, reason="no features were logged in this range")
-    stamps, moments = _hourly(connection, tenant, model, version, hours=hours, columns=len(columns))
+    stamps, moments = np.empty(0, "datetime64[us]"), np.zeros((0, len(columns), 3))
+    if context.references:
+        stamps, moments = _hourly(connection, tenant, model, version, hours=hours, columns=len(columns))
     settings = DriftSettings()
     hypotheses = 3 * len(columns)
     found: list[DriftResult] = []

@@ -195,7 +195,7 @@ def _merge_features(
                 "span": span,
                 "hour": hour,
                 "moments": one.tobytes(),
-                "bins": _packed(counts),
+                "bins": _packed(counts, squeeze=span == HOUR),
             }
         )
     rows_of.save_feature_windows(log.connection, new)
@@ -208,14 +208,19 @@ def unpacked_moments(body: bytes) -> FloatArray:
 
 def unpacked_bins(body: bytes, columns: int) -> NDArray[np.int64]:
     """Read the counts of a window of features, shape (columns, `BINS`)."""
-    return np.frombuffer(zlib.decompress(body), "<u4").astype(np.int64).reshape(columns, BINS)
+    return _unpacked(body).astype(np.int64).reshape(columns, BINS)
 
 
 def unpacked_scores(body: bytes) -> FloatArray:
     """Read the counts of scores of a window, shape (2 x `SCORE_BINS`,)."""
-    return np.frombuffer(zlib.decompress(body), "<u4").astype(np.float64)
+    return _unpacked(body).astype(np.float64)
 
 
-def _packed(counts: NDArray[Any]) -> bytes:
-    # Most bins of an hour are empty.
-    return zlib.compress(counts.astype("<u4").tobytes(), 1)
+def _packed(counts: NDArray[Any], *, squeeze: bool = True) -> bytes:
+    # Most bins of an hour are empty; days are read by the hundred, and are left as they are.
+    body = counts.astype("<u4").tobytes()
+    return b"z" + zlib.compress(body, 1) if squeeze else b"r" + body
+
+
+def _unpacked(body: bytes) -> NDArray[np.uint32]:
+    return np.frombuffer(zlib.decompress(body[1:]) if body[:1] == b"z" else body[1:], "<u4")
