@@ -67,6 +67,12 @@ def _fold(hub: Hub, now: datetime) -> None:
     hub.observations.fold_waiting()
 
 
+def _watch(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.watch import evaluate
+
+    evaluate(hub, now)
+
+
 PERIODICS = (
     Periodic("schedules", 5.0, _fire_schedules, is_shared=True),
     Periodic("effects", 1.0, _send_effects, is_shared=True),
@@ -74,6 +80,7 @@ PERIODICS = (
     Periodic("mlflow", 5.0, _mirror),
     Periodic("fold", 2.0, _fold),
     Periodic("retention", 3600.0, _forget_predictions),
+    Periodic("watch", 6 * 3600.0, _watch),
     Periodic("github", 10.0, _answer_github),
     Periodic("answers", 3600.0, _forget_answers),
 )

@@ -52,6 +52,11 @@ def offsets_of(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     return (keys & _OFFSET).astype(np.int64)
 
 
+def times_of(keys: NDArray[np.uint64], day: int) -> NDArray[np.int64]:
+    """Microseconds since 1970 that each key of `day` with a series is about."""
+    return day * DAY_US + (keys & _OFFSET).astype(np.int64)
+
+
 def hours_of(keys: NDArray[np.uint64], day: int) -> NDArray[np.int64]:
     """Hour since 1970 that each key of `day` is about."""
     us = (keys & _OFFSET).astype(np.int64)

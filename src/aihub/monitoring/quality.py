@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aihub.monitoring.chunks import DAY_US, codes_of
+from aihub.monitoring.chunks import DAY_US, codes_of, times_of
 from aihub.store import observations as rows_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FACTORS = (60.0, 100.0, 1e3, 1e6)
 """Ratios of units that are confused: minutes and hours, percent and share, kW and MW, W and MW; and their inverses."""
-_NEAR = 1.35
+_NEAR = 1.6
 _BACK = 5.0
 """A unit is as it was when the level is within this factor of the usual one: the season goes on meanwhile."""
 _DAYS = 28
@@ -35,7 +35,6 @@ _STUCK_US = DAY_US
 _GAP_STEPS = 3.5
 _SPIKE = 8.0
 _SKEW_SHARE = 0.02
-_OFFSET = np.uint64((1 << 37) - 1)
 LASTING = ("stuck", "unit", "clock")
 """Faults that last until the stream is as it was; gaps and spikes are over when they are seen."""
 
@@ -185,6 +184,8 @@ class SeriesMemory:
             elif factor is not None:
                 how = f"{factor:g} times larger" if factor > 1 else f"{1 / factor:g} times smaller"
                 found += self._lasting("unit", int(times[0]), f"values are about {how} than usual")
+            elif "unit" in self.faults:
+                found += self._lasting("unit", 0, self.faults["unit"][1])
         if usual > 0 and factor is None and "unit" not in self.faults:
             largest = max(day[1] for day in self.days)
             for at in np.flatnonzero(sizes > _SPIKE * largest).tolist():
@@ -244,7 +245,7 @@ def look(log: ModelLog, day: int, new: ActualRows, now_us: int) -> list[Fault]:
     if not codes.size:
         return []
     first = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
-    times = day * DAY_US + (new.key & _OFFSET).astype(np.int64)
+    times = times_of(new.key, day)
     found: list[Fault] = []
     names = log.names
     for start, end in zip(first.tolist(), [*first.tolist()[1:], codes.size], strict=True):

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aihub.errors import AIHubError, DataError, InputError
+from aihub.monitoring.context import VersionContext
+from aihub.monitoring.parsing import MAX_REJECTED, ActualTable, parse, tabled
+from aihub.monitoring.predictions import PredictionIds, created_us, id_text, parse_id
+
+CONTEXT = VersionContext(target="load", series_column="site", timestamp_column="time")
+
+
+def read(document: Any, kind: str = "application/json") -> ActualTable:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return parse(body, kind, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31T14:00:00", "2026-01-31T14:00"),
+        ("2026-01-31T14:00:00Z", "2026-01-31T14:00"),
+        ("2026-01-31 14:00:00.5", "2026-01-31T14:00:00.500"),
+        ("2026-01-31T14:00:00+00:00", "2026-01-31T14:00"),
+        ("2026-01-31T14:00+02:00", "2026-01-31T12:00"),
+        ("2026-01-31", "2026-01-31T00:00"),
+    ],
+)
+def test_times(text: str, expected: str) -> None:
+    table = read([{"timestamp": text, "actual": 1}])
+    assert table.target_us.astype("datetime64[us]")[0] == np.datetime64(expected, "us")
+
+
+def test_the_names_of_the_training_table_are_understood() -> None:
+    table = read([{"time": "2026-01-31", "site": "a", "load": 5}])
+    assert (list(table.series or []), table.value.tolist()) == (["a"], [5.0])
+
+
+def test_ids_carry_their_time() -> None:
+    ids = PredictionIds()
+    made = ids.take(5000, now_ms=1_700_000_000_000)
+    assert len(set(made.tolist())) == 5000
+    assert (np.diff(made) > 0).all()
+    assert created_us(made[:1])[0] == 1_700_000_000_000_000
+    assert [parse_id(id_text(int(one))) for one in made[:3]] == made[:3].tolist()
+    assert ids.one() > made[-1]
+    for bad in ("", "p_", "p_zz", "0000000000000001", "p_ffffffffffffffff", "p_" + "1" * 17):
+        with pytest.raises(InputError):
+            parse_id(bad)
+
+
+def test_many_bad_rows_are_counted_and_some_listed() -> None:
+    table = tabled(pl.DataFrame({"timestamp": ["x"] * 3000, "actual": [1.0] * 3000}), CONTEXT)
+    assert (len(table), table.rejected_rows, len(table.rejected)) == (0, 3000, MAX_REJECTED)
+
+
+def test_broken_lines_are_rows_that_are_rejected() -> None:
+    table = read(b'{"timestamp": "2026-01-31", "actual": 1}\n{"timest\n[]\n', "application/x-ndjson")
+    assert (len(table), [one.row for one in table.rejected]) == (1, [2, 3])
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "", None, "1e999", "x", [1], {}])
+def test_no_number_is_no_actual(value: Any) -> None:
+    table = read([{"timestamp": "2026-01-31", "actual": value}, {"timestamp": "2026-01-31", "actual": 2}])
+    assert (len(table), table.rejected_rows) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1, 2", b"5", b'"x"', b"null", b'{"a": [1], "b": [1, 2]}', b"[]", b"\xff\xfe"]
+)
+def test_what_is_no_table_is_refused(body: bytes) -> None:
+    for kind in ("application/json", "text/csv", "application/vnd.apache.parquet", "application/x-ndjson"):
+        with pytest.raises((DataError, InputError)):
+            parse(body, kind, CONTEXT)
+
+
+@given(
+    body=st.binary(max_size=300),
+    kind=st.sampled_from(["application/json", "text/csv", "application/x-ndjson"]),
+)
+def test_no_upload_breaks_the_reader(body: bytes, kind: str) -> None:
+    try:
+        table = parse(body, kind, CONTEXT)
+    except AIHubError:
+        return
+    assert np.isfinite(table.value).all()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aihub.monitoring.quality import SeriesMemory, changed_unit
+
+HOUR_US = 3_600_000_000
+BEGIN = int(np.datetime64("2026-01-05T00", "us").astype(np.int64))
+RNG = np.random.default_rng(0)
+
+
+def load(hours: int) -> np.ndarray:
+    return 100 + 30 * np.sin(np.arange(hours) * 2 * np.pi / 24) + RNG.normal(0, 5, hours)
+
+
+def fed(values: np.ndarray, times: np.ndarray | None = None, *, behind_h: int = 1) -> list[tuple[str, Any]]:
+    """Feed day by day; kinds and details of the faults, in order, through JSON as the database keeps the memory."""
+    times = BEGIN + np.arange(len(values)) * HOUR_US if times is None else times
+    memory: dict[str, Any] = {}
+    found = []
+    for start in range(0, len(values), 24):
+        part = slice(start, start + 24)
+        one = SeriesMemory(**memory)
+        now = int(times[part][-1]) + behind_h * HOUR_US
+        found += [(fault.kind, fault.detail) for fault in one.take("s", times[part], values[part], now)]
+        memory = json.loads(json.dumps(one.to_dict()))
+    return found
+
+
+def test_a_year_of_ordinary_load_shows_no_fault() -> None:
+    assert fed(load(24 * 365)) == []
+
+
+def test_photovoltaics_rest_at_night_and_are_not_stuck() -> None:
+    sun = np.maximum(0, np.sin((np.arange(24 * 60) - 6) * 2 * np.pi / 24)) * RNG.uniform(0.2, 1, 24 * 60)
+    assert fed(sun) == []
+
+
+def test_kilowatts_for_megawatts() -> None:
+    values = load(24 * 30)
+    values[24 * 20 :] *= 1000
+    faults = fed(values)
+    assert {kind for kind, _ in faults} == {"unit"}
+    assert len(faults) == 10
+    assert "1000 times larger" in faults[0][1]
+    back = values.copy()
+    back[24 * 25 :] /= 1000
+    assert len(fed(back)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("ratio", "factor"), [(1000, 1000), (0.0011, 1e-3), (55, 60), (2.0, None), (15, None)]
+)
+def test_units(ratio: float, factor: float | None) -> None:
+    assert changed_unit(ratio) == (pytest.approx(factor) if factor else None)
+
+
+def test_a_meter_that_stands_still() -> None:
+    values = load(24 * 20)
+    values[24 * 10 : 24 * 14] = values[24 * 10]
+    faults = fed(values)
+    assert {kind for kind, _ in faults} == {"stuck"}
+    assert len(faults) == 3
+
+
+def test_gaps_and_spikes() -> None:
+    values = load(24 * 20)
+    values[24 * 15 + 3] = 5000.0
+    times = BEGIN + np.arange(len(values)) * HOUR_US
+    keep = np.ones(len(values), bool)
+    keep[24 * 17 + 5 : 24 * 17 + 15] = False
+    assert fed(values[keep], times[keep]) == [
+        ("spike", fed(values)[0][1]),
+        ("gap", "10 values missing"),
+    ]
+
+
+def test_clocks() -> None:
+    times = BEGIN + np.arange(24 * 20) * HOUR_US
+    assert {kind for kind, _ in fed(load(24 * 20), times, behind_h=-3)} == {"clock"}
+    shifted = np.where(np.arange(24 * 20) >= 24 * 10, times + 17 * 60_000_000, times)
+    faults = fed(load(24 * 20), shifted)
+    assert faults[0] == ("clock", "times are 17 min beside their usual grid")
+
+
+def test_old_values_are_left_out() -> None:
+    memory = SeriesMemory()
+    now = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1e6)
+    times = BEGIN + np.arange(48) * HOUR_US
+    memory.take("s", times[24:], load(24), now)
+    before = memory.to_dict().copy()
+    assert memory.take("s", times[:24], load(24) * 1000, now) == []
+    assert memory.to_dict() == before
