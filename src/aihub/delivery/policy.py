@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from aihub.delivery.freeze import MAX_WINDOWS, FreezeWindow, frozen
 from aihub.delivery.strategy import Strategy
 from aihub.errors import ConfigError, InputError, did_you_mean
+from aihub.monitoring.watch_policy import WatchPolicy
 from aihub.training.strict import StrictModel
 from aihub.types import Role
 
@@ -92,8 +93,8 @@ class DeliveryPolicy(StrictModel):
     freeze: list[FreezeWindow] = Field(
         default_factory=list, max_length=MAX_WINDOWS, description="When nothing new is deployed."
     )
-    watch: dict[str, Any] = Field(
-        default_factory=dict, description="When to alert, retrain or roll back by itself."
+    watch: WatchPolicy = Field(
+        default_factory=WatchPolicy, description="When to alert, retrain or roll back by itself."
     )
 
     def rule(self, environment: str) -> EnvironmentRule | None:

@@ -44,8 +44,9 @@ def _answer_github(hub: Hub, now: datetime) -> None:
 
 def _carry_out_due(hub: Hub, now: datetime) -> None:
     from aihub.delivery.due import run_due
+    from aihub.delivery.live import LiveFigures
 
-    run_due(hub, now)
+    run_due(hub, now, LiveFigures(hub))
 
 
 def _forget_answers(hub: Hub, now: datetime) -> None:

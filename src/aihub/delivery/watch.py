@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from aihub.delivery.watch_actions import ACTOR, Actions, active_rollout, jsonable
+from aihub.delivery import rollouts
+from aihub.delivery.watch_actions import ACTOR, Actions, jsonable
 from aihub.errors import AIHubError, ConfigError
 from aihub.monitoring.facts import gathered, history_of
 from aihub.monitoring.rules import Decision, State, Verdict, decide
@@ -115,7 +116,7 @@ def evaluate_model(
     """
     with read(hub.engine, tenant=tenant) as connection:
         history = history_of(connection, tenant, model, environment)
-        has_canary = active_rollout(connection, tenant, model, environment) is not None
+        has_canary = rollouts.active(connection, model, environment, tenant=tenant) is not None
     champion = next((d for d in history if d.is_champion), None)
     if champion is None:
         return None

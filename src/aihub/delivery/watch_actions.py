@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from aihub.delivery import rollouts
+from aihub.delivery.deployments import rollback
 from aihub.delivery.jobs import JobRequest, submit
+from aihub.delivery.orders import RollbackOrder
 from aihub.errors import ConflictError
 from aihub.monitoring.watch_policy import Action
-from aihub.registry.promotion import Order
-from aihub.registry.records import Action as DeploymentAction
 from aihub.store import outbox
-from aihub.store.job_tables import rollouts
 from aihub.store.monitoring_tables import watch_events
-from aihub.store.tables import deployments, models
 from aihub.types import Identity, Role
 
 if TYPE_CHECKING:
@@ -30,20 +29,15 @@ if TYPE_CHECKING:
     from aihub.registry.records import Deployment
 
 ACTOR = "aihub.watch"
-NOTICE_TOPIC = "notify.notice"
 _SEVERITY = {
     Action.ALERT: "warning",
     Action.RETRAIN: "warning",
-    Action.STOP_CANARY: "warning",
     Action.PAGE: "critical",
-    Action.ROLLBACK: "critical",
 }
 _EVENT = {
     Action.ALERT: "watch.alerted",
     Action.PAGE: "watch.paged",
     Action.RETRAIN: "watch.retrained",
-    Action.ROLLBACK: "model.rolled_back",
-    Action.STOP_CANARY: "rollout.stopped",
 }
 _MAX_REASON = 4000
 
@@ -80,31 +74,31 @@ class Actions:
 
     def _roll_back(self, decision: Decision) -> None:
         champion = self.champion
-        order = Order(
-            action=DeploymentAction.ROLLBACK,
+        order = RollbackOrder(
+            model=champion.model,
+            target=decision.target,
             environment=champion.environment,
             actor=ACTOR,
             reason=f"{decision.rule}: {decision.reason}"[:_MAX_REASON],
-            now=self.now,
             key=f"watch/{champion.environment}/{champion.sequence}",
             expected_sequence=champion.sequence,
+            evidence=jsonable(dict(decision.evidence)),
         )
-        registry = self.hub.registry_of(self.tenant, "watch")
-        done = registry.activate_in(self.connection, champion.model, decision.target, order)
-        self.connection.execute(
-            sa.update(deployments)
-            .where(deployments.c.uid == done.uid)
-            .values(evidence=jsonable(dict(decision.evidence)))
-        )
+        rollback(self.connection, self.hub.registry_of(self.tenant, "watch"), order, self.now)
 
     def _stop_canary(self, decision: Decision) -> None:
-        rollout = active_rollout(self.connection, self.tenant, self.champion.model, self.champion.environment)
-        if rollout is None:
-            raise ConflictError("the canary has ended already")
-        self.connection.execute(
-            sa.update(rollouts)
-            .where(rollouts.c.id == rollout, rollouts.c.state == "active")
-            .values(state="stopped", ended_at=self.now, outcome=f"{ACTOR}: {decision.reason}")
+        champion = self.champion
+        running = rollouts.active(self.connection, champion.model, champion.environment, tenant=self.tenant)
+        if running is None:
+            raise ConflictError("the canary has ended already; nothing is left to stop")
+        rollouts.stop(
+            self.connection,
+            self.hub.registry_of(self.tenant, "watch"),
+            running.uid,
+            actor=ACTOR,
+            reason=f"{decision.rule}: {decision.reason}"[:_MAX_REASON],
+            now=self.now,
+            evidence=jsonable(dict(decision.evidence)),
         )
 
     def _retrain(self) -> None:
@@ -148,7 +142,7 @@ class Actions:
             "evidence": evidence,
         }
         self.connection.execute(sa.insert(watch_events).values(**row))
-        if decision.action is not Action.ROLLBACK:  # the registry has written that down already
+        if decision.action not in (Action.ROLLBACK, Action.STOP_CANARY):  # those write that down themselves
             self.hub.audit.append(
                 self.connection,
                 tenant=self.tenant,
@@ -160,46 +154,24 @@ class Actions:
                 reason=reason,
                 source="watch",
             )
-        self._tell(decision, evidence, reason)
+            self._tell(decision, evidence, reason)
 
     def _tell(self, decision: Decision, evidence: dict[str, Any], reason: str) -> None:
         champion = self.champion
-        key = f"watch/{champion.model}/{champion.sequence}/{decision.rule}/{self.now.isoformat()}"
-        facts = [
-            [name, f"{value:.4g}" if isinstance(value, float) else str(value)]
-            for name, value in evidence.items()
-            if value is not None and name != "reason"
-        ]
-        notice = {
-            "key": key,
-            "tenant": self.tenant,
-            "event": _EVENT[decision.action],
-            "severity": _SEVERITY[decision.action],
-            "title": f"{champion.model} {champion.semantic}: {_what(decision)}",
-            "at": self.now.isoformat(),
+        payload = {
             "model": champion.model,
             "environment": champion.environment,
+            "version": champion.version,
+            "semantic": str(champion.semantic),
+            "severity": _SEVERITY[decision.action],
+            "title": f"{champion.model} {champion.semantic}: {_what(decision)}",
             "text": reason,
-            "facts": facts,
+            "by": ACTOR,
+            "evidence": evidence,
         }
-        outbox.put(
-            self.connection, tenant=self.tenant, topic=NOTICE_TOPIC, key=key, payload=notice, now=self.now
-        )
-
-
-def active_rollout(connection: Connection, tenant: str, model: str, environment: str) -> int | None:
-    """Return the row of the rollout that is going on, None where there is none."""
-    query = (
-        sa.select(rollouts.c.id)
-        .join(models, models.c.id == rollouts.c.model_id)
-        .where(
-            rollouts.c.tenant_id == tenant,
-            models.c.name == model,
-            rollouts.c.environment == environment,
-            rollouts.c.state == "active",
-        )
-    )
-    return connection.scalar(query)
+        key = f"{champion.model}/{champion.sequence}/{decision.rule}/{self.now.isoformat()}"
+        topic = f"notify.{_EVENT[decision.action]}"
+        outbox.put(self.connection, tenant=self.tenant, topic=topic, key=key, payload=payload, now=self.now)
 
 
 def sentence(decision: Decision) -> str:
@@ -227,6 +199,4 @@ def _what(decision: Decision) -> str:
         Action.ALERT: "looks wrong",
         Action.PAGE: "needs a person now",
         Action.RETRAIN: "is trained again",
-        Action.ROLLBACK: f"rolled back to version {decision.target}",
-        Action.STOP_CANARY: "its canary was stopped",
     }[decision.action]
