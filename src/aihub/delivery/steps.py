@@ -91,7 +91,9 @@ def record_all(connection: Connection, leases: Collection[Lease], name: str, *, 
         }
         for lease in leases
     ]
-    connection.execute(sa.insert(job_steps).values(rows))
+    if rows:
+        # Not as one statement of many values: that would be compiled anew each time.
+        connection.execute(sa.insert(job_steps), rows)
 
 
 def advance(connection: Connection, lease: Lease, name: str, progress: float) -> None:
