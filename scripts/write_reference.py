@@ -91,6 +91,8 @@ _POLICY = (
     "RolloutStep",
     "RolloutLimits",
     "FreezeWindow",
+    "WatchPolicy",
+    "WatchRule",
 )
 
 
@@ -348,6 +350,14 @@ The limits:
 ### freeze
 
 @FreezeWindow@
+
+### watch
+
+@WatchPolicy@
+
+A rule fires when all of its conditions hold:
+
+@WatchRule@
 """
 )
 
