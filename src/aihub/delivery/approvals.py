@@ -38,6 +38,8 @@ __all__ = [
     "withdraw",
     "withdraw_of_job",
 ]
+EXPIRED_AT_ONCE = 50
+"""Requests that lapse in one transaction: on SQLite nobody else writes meanwhile."""
 HUB = "hub"
 """Who acts where nobody did: the hub by itself."""
 
@@ -236,7 +238,7 @@ def withdraw_of_job(
 
 
 def expire_due(
-    connection: Connection, *, tenant: str, now: datetime, audit: AuditLog, limit: int = 200
+    connection: Connection, *, tenant: str, now: datetime, audit: AuditLog, limit: int = EXPIRED_AT_ONCE
 ) -> list[Approval]:
     """End the requests whose time is up. Writes state, audit event and notice each, and wakes their jobs."""
     where = (table.c.state == "pending", table.c.expires_at <= now)

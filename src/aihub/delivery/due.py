@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from aihub.delivery import approval_records, approvals, deployments, rollouts
-from aihub.delivery.approvals import HUB
+from aihub.delivery.approvals import EXPIRED_AT_ONCE, HUB
 from aihub.delivery.orders import Outcome
 from aihub.delivery.standing import frozen_now
 from aihub.delivery.strategy import Promote, Stay, Stop, advance
@@ -44,11 +44,19 @@ def run_due(
     """
     for tenant in _tenants(hub, now):
         registry = hub.registry_of(tenant, "hub clock")
-        with write(hub.engine, tenant=tenant) as connection:
-            approvals.expire_due(connection, tenant=tenant, now=now, audit=registry.audit)
+        _expire(registry, now)
         carry_out_due(registry, now)
         if live is not None:
             advance_due(registry, now, live)
+
+
+def _expire(registry: Registry, now: datetime) -> None:
+    ended = EXPIRED_AT_ONCE
+    while ended == EXPIRED_AT_ONCE:
+        with write(registry.engine, tenant=registry.tenant) as connection:
+            ended = len(
+                approvals.expire_due(connection, tenant=registry.tenant, now=now, audit=registry.audit)
+            )
 
 
 def carry_out_due(registry: Registry, now: datetime) -> list[Outcome]:

@@ -108,10 +108,10 @@ def pinned(registry: Registry, order: RollbackOrder, *, loads: LoadCheck | None 
         known = Queries(connection, registry.tenant)
         if known.deployment_by_key(order.model, order.key) is not None:
             return order
-        history = known.deployments(order.model, order.environment)
-        champion = next((one for one in history if one.is_champion), None)
+        champion = known.serving(order.model, order.environment)
         try:
-            target = known.target(order.model, order.target, history, champion)
+            target = known.target(order.model, order.target, order.environment, champion)
+            history = known.walk(order.model, order.environment)
             check_target(target, order.in_registry(target.created_at), history, champion)
         except (NotFoundError, ConflictError):
             return order

@@ -10,7 +10,7 @@ from aihub.registry.records import Action, Status
 from aihub.registry.versioning import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from aihub.registry.records import Deployment, Version
@@ -56,7 +56,7 @@ def check_key(key: str | None) -> None:
         raise InputError(f"an idempotency key has 1 to {MAX_KEY} characters")
 
 
-def previous_good(history: Sequence[Deployment], champion: Deployment | None) -> Deployment | None:
+def previous_good(history: Iterable[Deployment], champion: Deployment | None) -> Deployment | None:
     """Return the newest deployment (of `history`, newest first) of another version that was not rolled back since.
 
     Deploying 1, 2, 3 and rolling back twice therefore ends at 1, not at 3. What the gate had rejected is never gone
@@ -85,7 +85,7 @@ def check_expected(model: str, champion: Deployment | None, expected: int | None
 
 
 def check_target(
-    version: Version, order: Order, history: Sequence[Deployment], champion: Deployment | None
+    version: Version, order: Order, history: Iterable[Deployment], champion: Deployment | None
 ) -> None:
     """Refuse a rejected version without an override, and a rollback to the champion or to what never served.
 

@@ -17,7 +17,7 @@ from aihub.store import models as model_rows
 from aihub.store.tables import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -104,6 +104,24 @@ class Queries:
         )
         return [Deployment.from_row(row) for row in rows]
 
+    def walk(self, model: str, environment: str) -> Iterator[Deployment]:
+        """Deployments of `model` in an environment, newest first, read as far as they are looked at."""
+        before, size = None, 1
+        while True:
+            rows = deployment_rows.select_deployments(
+                self.connection,
+                tenant=self.tenant,
+                model=model,
+                environment=environment,
+                before=before,
+                limit=size,
+            )
+            yield from map(Deployment.from_row, rows)
+            if len(rows) < size:
+                return
+            # Most look at the newest few only.
+            before, size = int(rows[-1]["id"]), min(size * 4, 1000)
+
     def deployment_by_key(self, model: str, key: str | None) -> Deployment | None:
         """Return the deployment that was made with an idempotency key."""
         if key is None:
@@ -115,7 +133,7 @@ class Queries:
         self,
         model: str,
         reference: str | int | None,
-        history: Sequence[Deployment],
+        environment: str,
         champion: Deployment | None,
     ) -> Version:
         """Return the version that is meant; without a reference the one that a rollback goes to.
@@ -129,7 +147,7 @@ class Queries:
         """
         if reference is not None:
             return self.resolve(model, reference)
-        good = previous_good(history, champion)
+        good = previous_good(self.walk(model, environment), champion)
         if good is None:
             message = (
                 f"model {model!r} has no earlier good version to go back to; name a target or deploy one"

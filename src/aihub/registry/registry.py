@@ -385,19 +385,18 @@ class Registry:
         known = Queries(connection, self.tenant)
         if model_id is None:
             raise NotFoundError("model", model, known.models())
-        history = known.deployments(model, order.environment)
-        champion = next((d for d in history if d.is_champion), None)
+        champion = known.serving(model, order.environment)
         repeated = known.deployment_by_key(model, order.key)
         if reference is None and repeated is not None:
             reference = repeated.version
-        version = known.target(model, reference, history, champion)
+        version = known.target(model, reference, order.environment, champion)
         if repeated is not None:
             check_repeat(repeated, version, order)
             return repeated
         check_expected(model, champion, order.expected_sequence)
         if champion is not None and champion.version_uid == version.uid and order.action is Action.DEPLOY:
             return champion
-        check_target(version, order, history, champion)
+        check_target(version, order, known.walk(model, order.environment), champion)
         if order.environment in self.signing.required:
             self._signatures.check(connection, version)
         else:
@@ -410,9 +409,10 @@ class Registry:
                 ended_by=order.action.value,
                 now=order.now,
             )
-        sequence = max((d.sequence for d in history), default=0) + 1
+        last = next(known.walk(model, order.environment), None)
+        sequence = last.sequence + 1 if last else 1
         self._insert_deployment(connection, model_id, version, order, sequence)
-        done = known.deployments(model, order.environment)[0]
+        done = next(known.walk(model, order.environment))
         self._write_down(
             connection,
             "model.deployed" if order.action is Action.DEPLOY else "model.rolled_back",

@@ -90,6 +90,8 @@ deployments = sa.Table(
     sa.UniqueConstraint("model_id", "idempotency_key"),
     sa.CheckConstraint("action IN ('deploy', 'rollback')", name="action"),
     sa.CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended"),
+    sa.Index(None, "model_id", "id"),
+    sa.Index(None, "model_id", "environment", "id"),
 )
 sa.Index(
     "uq_deployments_champion",
