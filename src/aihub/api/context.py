@@ -87,10 +87,14 @@ class Caller:
 
 
 class Needs(SecurityBase):
-    """Dependency of a route: a credential that has `scope`. A route without one, or `PUBLIC`, fails a test."""
+    """Dependency of a route: a credential that has `scope`. A route without one, or `PUBLIC`, fails a test.
 
-    def __init__(self, scope: str) -> None:
+    With `makes_tenant` an operator who names a new tenant in the header makes it: what a job needs is sent before the job.
+    """
+
+    def __init__(self, scope: str, *, makes_tenant: bool = False) -> None:
         self.scope = scope
+        self.makes_tenant = makes_tenant
         self.model = HTTPBearer(
             description="An API key of the hub, `hub_...`, or a token of GitHub Actions that the hub trusts."
         )
@@ -107,12 +111,12 @@ class Needs(SecurityBase):
             It has not the scope, or names another tenant than its own.
         """
         now: datetime = request.app.state.clock()
-        who = calling(request, now)
+        who = calling(request, now, makes_tenant_with=self.scope if self.makes_tenant else None)
         who.identity.require(self.scope)
         return who
 
 
-def calling(request: Request, now: datetime) -> Caller:
+def calling(request: Request, now: datetime, *, makes_tenant_with: str | None = None) -> Caller:
     """Return who the request's bearer token stands for, in the tenant that an operator may name in a header.
 
     Raises
@@ -138,7 +142,9 @@ def calling(request: Request, now: datetime) -> Caller:
     parts = ("api", host, request.scope.get("aihub.request_id", ""), identity.source)
     source = " ".join(part for part in parts if part)
     who = Caller(request.app.state.hub, access, dataclasses.replace(identity, source=source), now)
-    return who.acting_for(request.headers.get(TENANT_HEADER) or None)
+    return who.acting_for(
+        request.headers.get(TENANT_HEADER) or None, create=makes_tenant_with in identity.scopes
+    )
 
 
 class Public:

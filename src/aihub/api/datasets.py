@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aihub.delivery.datasets import Intake, Stored
 
 router = APIRouter(route_class=JsonRoute, tags=["datasets"])
-Uploader = Annotated[Caller, Depends(Needs("datasets:write"))]
+Uploader = Annotated[Caller, Depends(Needs("datasets:write", makes_tenant=True))]
 Reader = Annotated[Caller, Depends(Needs("jobs:read"))]
 DatasetId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the table, as the upload answered it.")

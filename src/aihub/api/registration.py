@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aihub.registry.intake import Taken
 
 router = APIRouter(route_class=JsonRoute, tags=["versions"])
-Registrar = Annotated[Caller, Depends(Needs("models:write"))]
+Registrar = Annotated[Caller, Depends(Needs("models:write", makes_tenant=True))]
 MAX_METRICS, MAX_METRIC_NAME = 100, 64
 _FILE: dict[str, Any] = {
     "requestBody": {

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from aihub.delivery import datasets
+from aihub.types import OPERATOR_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,3 +99,12 @@ def unlimited(api: Api, content: Any) -> Any:
 def test_a_table_of_several_megabytes_is_no_body_too_large(api: Api) -> None:
     content = b"timestamp,load\n" + b"2024-01-01T00:00:00,1.5\n" * 200_000
     assert unlimited(api, pieces(content, 1 << 20)).json()["rows"] == 200_000
+
+
+def test_operator_makes_a_tenant_by_sending_a_table_to_it(calls: Callable[..., Api]) -> None:
+    operator, header = calls("op", tenant=OPERATOR_TENANT), {"X-AIHub-Tenant": "ci-baseline"}
+    assert operator.get("/models", headers=header).status_code == 404
+    assert operator.post("/ai/datasets", content=CSV, headers=header).status_code == 201
+    assert operator.get("/models", headers=header).status_code == 200
+    stranger = {"X-AIHub-Tenant": "of-somebody"}
+    assert calls("ann").post("/ai/datasets", content=CSV, headers=stranger).status_code == 404
