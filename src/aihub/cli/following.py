@@ -92,10 +92,14 @@ def tell_end(job: Job) -> None:
         approval = result.get("approval_id")
         click.echo(f"Gate passed: {named} waits for an approval.")
         click.echo(f"Next: aihub approve {approval} --reason TEXT" if approval else "Next: aihub approvals")
-    elif not job.is_over:
+    elif not job.is_judged:
         click.echo(f"Job is {job.status}; it goes on: aihub jobs watch {job.job_id}")
+    elif result.get("delivery") in {"held", "refused"}:
+        click.echo(f"Gate passed: {named} is not deployed: {result.get('reason')}.")
+    elif result.get("environment"):
+        click.echo(f"Gate passed: {named} serves in {result['environment']}.")
     else:
-        click.echo(f"Gate passed: {named}.")
+        click.echo(f"Gate passed: {named} is a candidate.")
 
 
 def keep(

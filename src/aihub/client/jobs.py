@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 JOBS = ("ai", "training", "jobs")
 DATASETS = ("ai", "datasets")
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.1, 2.0
+_GROWTH = 1.3
 _SILENCE_S = 60.0
 """A live log that says nothing for so long, not even that it is alive, is taken for broken."""
 _REOPEN_S = 0.5
@@ -105,12 +106,12 @@ class Jobs:
         through_approval: bool = False,
         on_progress: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Return the job once nothing changes any more, or once it waits for a person.
+        """Return the job once nothing changes any more, or once its gate has spoken and it waits for a person or a freeze.
 
         Parameters
         ----------
         through_approval
-            Whether to go on waiting while a person is asked.
+            Whether to go on waiting while it is.
         on_progress
             Called with the job whenever it has changed.
 
@@ -120,15 +121,17 @@ class Jobs:
             It was not over after `timeout_s`; it goes on by itself.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        pause, seen = _FIRST_POLL_S, None
+        pause, seen, place = _FIRST_POLL_S, None, None
         while True:
             job = self.get(job_id)
             if on_progress is not None and job.raw != seen:
                 on_progress(job)
-            if job.is_over or (job.is_waiting and not through_approval):
+            if job.is_over or (job.is_judged and not through_approval):
                 return job
-            pause = _FIRST_POLL_S if job.raw != seen else min(_LONGEST_POLL_S, pause * 1.5)
-            seen = job.raw
+            # Progress alone is no reason to ask more often: a training of an hour advances all the time.
+            is_new = (job.status, job.step) != place
+            pause = _FIRST_POLL_S if is_new else min(_LONGEST_POLL_S, pause * _GROWTH)
+            seen, place = job.raw, (job.status, job.step)
             if deadline is not None and time.monotonic() + pause > deadline:
                 raise UnavailableError(
                     f"job {job_id} is {job.status} after {timeout_s:g} s; it goes on, watch it: aihub jobs watch {job_id}"

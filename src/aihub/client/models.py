@@ -105,7 +105,7 @@ class Models:
         git_commit
             Kept in the lineage; None: `GITHUB_SHA`, else that of the folder.
         **more
-            Further parameters of the request.
+            What the file does not say: ``model_type``, ``target``.
         """
         file = Path(artifact)
         digest = files.digest_of(file)
@@ -116,7 +116,6 @@ class Models:
             key=key,
             timeout_s=_LONG_S,
             git_commit=git_commit or commit.current(),
-            filename=file.name,
             **more,
         )
         return Version.of(document)

@@ -103,6 +103,11 @@ class Job(Record):
         """Whether it waits for a person to approve."""
         return self.status == WAITING
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether its gate has spoken, and what it waits for now may take days: a person, or the end of a freeze."""
+        return self.is_over or (self.gate_passed is not None and self.status in {WAITING, "queued"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine(Record):

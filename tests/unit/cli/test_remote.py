@@ -102,7 +102,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
             ["job_1", "passed", "high", "2026-03-02 08:30"],
         ),
         ([page()], ["jobs", "list"], ["No job yet"]),
-        ([Answer(200, JOB)], ["jobs", "show", "job_1"], ["train", "mae 38.5", "Gate passed: load v1.2.0."]),
+        (
+            [Answer(200, JOB)],
+            ["jobs", "show", "job_1"],
+            ["train", "mae 38.5", "Gate passed: load v1.2.0 is a candidate."],
+        ),
         ([Answer(200, {**JOB, "status": "cancelled"})], ["jobs", "cancel", "job_1"], ["job_1: cancelled"]),
         ([Answer(201, {**JOB, "job_id": "job_2"})], ["jobs", "retry", "job_1"], ["job_2"]),
         (
@@ -166,6 +170,12 @@ def test_people_read_it(
     [
         ({}, 0, "Gate passed"),
         ({"gate_passed": False}, 1, "rejected"),
+        ({"result": {"semantic": "v1.2.0", "environment": "production"}}, 0, "v1.2.0 serves in production"),
+        (
+            {"status": "queued", "result": {"delivery": "held", "reason": "frozen until Monday"}},
+            0,
+            "frozen until Monday",
+        ),
         ({"status": "waiting", "result": {"approval_id": "apr_1"}}, 0, "aihub approve apr_1"),
         (
             {"status": "failed", "gate_passed": None, "error": {"code": "bad_data", "message": "no 'load'"}},

@@ -39,7 +39,7 @@ def test_wait_tells_every_change_once(stand_in: StandIn) -> None:
 
 def test_wait_ends_where_a_person_is_asked_unless_told_otherwise(stand_in: StandIn) -> None:
     with Client(stand_in.url, api_key="") as client:
-        stand_in.answers = [state("running"), state("waiting")]
+        stand_in.answers = [state("running"), state("waiting", gate_passed=True)]
         assert client.jobs.wait("job_1").is_waiting
         stand_in.answers = [state("waiting"), state("completed")]
         assert client.jobs.wait("job_1", through_approval=True).is_over
