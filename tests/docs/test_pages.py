@@ -1,6 +1,6 @@
 """Every snippet of the documentation runs, in the order of its page, in a folder of its own.
 
-In a fence, `python` is executed (one namespace a page), `console` runs each `$ command` and compares what it prints (`...` stands for anything),
+In a fence, `python` is executed (one namespace a page), `console` runs each `$ command` and compares what it prints (`...` stands for anything; what it exports holds on),
 a fence with `title="name"` is written to that file, `sh` may only hold make targets that exist. `text` is for show.
 """
 
@@ -9,12 +9,19 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -48,20 +55,16 @@ def snippets(page: Path) -> list[Snippet]:
     return found
 
 
-def run_console(body: str, folder: Path) -> None:
+def run_console(body: str, folder: Path, environ: dict[str, str]) -> None:
     for chunk in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
         command, _, expected = chunk.partition("\n")
         while command.endswith("\\"):
             more, _, expected = expected.partition("\n")
             command = command[:-1] + more.strip()
-        environ = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "COLUMNS": "100",
-            "AIHUB_MLFLOW_TRACKING_URI": "off",  # two CPU seconds a command; tests/contract has the mirror
-        }
+        # What a reader exports holds for the rest of the page.
+        keeps = command.startswith("export ")
         done = subprocess.run(
-            ["sh", "-c", command],
+            ["sh", "-c", f"{command} && env -0" if keeps else command],
             cwd=folder,
             env=environ,
             stdout=subprocess.PIPE,
@@ -71,10 +74,39 @@ def run_console(body: str, folder: Path) -> None:
             check=False,
         )
         printed = done.stdout
+        if keeps and done.returncode == 0:
+            environ.update(entry.split("=", 1) for entry in printed.split("\0") if "=" in entry)
+            printed = ""
         if expected.strip():
             assert doctest.OutputChecker().check_output(expected, printed, COMPARE), f"$ {command}\n{printed}"
         else:
             assert done.returncode == 0, f"$ {command}\n{printed}"
+
+
+def environ_of_reader(port: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": "100",
+        "AIHUB_MLFLOW_TRACKING_URI": "off",  # two CPU seconds a command; tests/contract has the mirror
+        "AIHUB_PORT": str(port),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder; a hub that a page starts in the background, and whose page fails, ends with it."""
+    yield tmp_path
+    pid = tmp_path / "hub.pid"
+    if pid.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def run_make(body: str) -> None:
@@ -86,20 +118,23 @@ def run_make(body: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_snippet_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_every_snippet_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    # The port that pages name may be taken here.
+    port = free_port()
+    environ = environ_of_reader(port)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for snippet in snippets(page):
         where = f"{page}:{snippet.line}"
         if snippet.title:
-            target = tmp_path / snippet.title
+            target = folder / snippet.title
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(snippet.body, encoding="utf-8")
         elif snippet.language == "python":
             exec(compile("\n" * snippet.line + snippet.body, str(page), "exec"), namespace)  # noqa: S102
         elif snippet.language == "console":
-            run_console(snippet.body, tmp_path)
+            run_console(snippet.body.replace(":8000", f":{port}"), folder, environ)
         elif snippet.language == "sh":
             run_make(snippet.body)
         else:
