@@ -36,7 +36,9 @@ class Patience:
     Attributes
     ----------
     retries
-        Tries beside the first.
+        Tries beside the first, of a hub that has answered before: it is being started again.
+    retries_unseen
+        The same of a hub that never has: it may well not be there.
     total_s
         No pause begins that would end later than this after the first try.
     first_s, longest_s
@@ -44,7 +46,8 @@ class Patience:
         that many clients of one hub do not come back together.
     """
 
-    retries: int = 5
+    retries: int = 12
+    retries_unseen: int = 5
     total_s: float = 60.0
     first_s: float = 0.25
     longest_s: float = 8.0
@@ -67,6 +70,7 @@ class Connection:
             headers[TENANT_HEADER] = address.tenant
         self.url = address.url
         self._patience = patience
+        self._has_answered = False
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
@@ -209,6 +213,7 @@ class Connection:
             asked = None
             try:
                 response = call()
+                self._has_answered = True
                 if response.status_code < _OK:
                     return response
                 response.read()
@@ -221,7 +226,8 @@ class Connection:
                     raise failure from error
             pause = self._patience.pause_s(attempt, asked)
             late = time.monotonic() + pause - started > self._patience.total_s
-            if attempt >= self._patience.retries or late:
+            most = self._patience.retries if self._has_answered else self._patience.retries_unseen
+            if attempt >= most or late:
                 raise failure
             time.sleep(pause)
             attempt += 1
