@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from aihub.github.effects import STATUS_TOPIC, write_back
 from aihub.github.protection import EVENT, Webhooks
 from aihub.github.sessions import Keyless
 from aihub.github.trust import TrustPolicy
+from aihub.store.access_tables import audit
 from aihub.store.engine import read, write
 from aihub.store.tables import outbox
 from github_side import API, AUDIENCE, NOW, SECRET, SHA, WORKFLOW, Issuer, body, signed
@@ -63,6 +65,27 @@ def test_a_token_is_good_once_and_its_session_ends(keyless: Keyless, registry: R
         keyless.identify(session.credential, now=NOW)
     with read(registry.engine, tenant="default") as connection:
         assert registry.audit.verify(connection, tenant="default").is_intact
+
+
+def test_two_runs_at_once_get_one_session_and_one_gate(keyless: Keyless, registry: Registry) -> None:
+    token, content = ISSUER.token(), body()
+    hooks = Webhooks(engine=registry.engine, audit=registry.audit, secret=SECRET, api_url=API)
+
+    def sign_in(_: int) -> str:
+        try:
+            return keyless.exchange(token, now=NOW).role
+        except UnauthorizedError:
+            return "refused"
+
+    def ask(number: int) -> str:
+        return hooks.take(content, signature=signed(content), event=EVENT, delivery=f"d-{number}", now=NOW)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(sign_in, range(6))) == ["deployer", *["refused"] * 5]
+        assert sorted(pool.map(ask, range(6))) == [*["known"] * 5, "taken"]
+    with read(registry.engine, tenant="default") as connection:
+        actions = list(connection.scalars(sa.select(audit.c.action).where(audit.c.tenant_id == "default")))
+    assert [actions.count(f"github.{name}") for name in ("session_opened", "gate_asked")] == [1, 1]
 
 
 def test_a_deployment_names_the_run_that_github_let_in(keyless: Keyless, registry: Registry) -> None:

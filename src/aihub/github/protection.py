@@ -139,22 +139,20 @@ class Webhooks:
                 github_deliveries.c.received_at < now - DELIVERIES_KEPT,
             )
         )
-        known = sa.select(github_deliveries.c.id).where(github_deliveries.c.id == delivery)
-        if connection.scalar(known) is not None:
-            return False
         row = {"id": delivery, "tenant_id": tenant, "received_at": now}
-        insert_unless_there(connection, github_deliveries, row)
-        unique = (
-            github_gates.c.repository_id == question.repository_id,
-            github_gates.c.run_id == question.run_id,
-            github_gates.c.environment == question.environment,
-            github_gates.c.deployment_id == question.deployment_id,
-        )
-        if connection.scalar(sa.select(github_gates.c.id).where(*unique)) is not None:
+        if not insert_unless_there(connection, github_deliveries, row):
             return False
         row = {**vars(question), "tenant_id": tenant, "state": "pending", "created_at": now}
-        insert_unless_there(connection, github_gates, row)
-        gate_id = connection.execute(sa.select(github_gates.c.id).where(*unique)).scalar_one()
+        if not insert_unless_there(connection, github_gates, row):
+            return False
+        gate_id = connection.execute(
+            sa.select(github_gates.c.id).where(
+                github_gates.c.repository_id == question.repository_id,
+                github_gates.c.run_id == question.run_id,
+                github_gates.c.environment == question.environment,
+                github_gates.c.deployment_id == question.deployment_id,
+            )
+        ).scalar_one()
         self.audit.append(
             connection,
             tenant=tenant,

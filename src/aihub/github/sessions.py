@@ -180,11 +180,7 @@ class Keyless:
             "created_at": now,
             "expires_at": session.expires_at,
         }
-        insert_unless_there(connection, github_sessions, row)
-        if (
-            connection.scalar(sa.select(github_sessions.c.jti).where(github_sessions.c.id == session_id))
-            is None
-        ):
+        if not insert_unless_there(connection, github_sessions, row):
             raise UnauthorizedError(f"the token {claims.jti!r} was used before")
         _forget(connection, tenant=session.tenant, now=now)
         self._record(connection, session, claims, found, now=now, source=source)
