@@ -24,12 +24,15 @@ def login(url: str | None, audience: str | None, tenant: str | None) -> None:
     The job needs `permissions: id-token: write`. The credential lives for an hour; following steps of the job find it in
     AIHUB_API_KEY, and logs show it as stars.
     """
+    from aihub.client import address
     from aihub.github.runner import request_token, sign_in
 
     if not url:
         raise ConfigError(
             "no hub is named; set AIHUB_URL, for example as a variable of the repository", field="AIHUB_URL"
         )
+    # The token is a key for some minutes: it goes where a key may go.
+    url = address.find(url, key="token").url
     given = sign_in(url, request_token(audience or url), tenant=tenant)
     # Masked before anything could print it.
     click.echo(f"::add-mask::{given['credential']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ TOKEN_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"  # noqa: S105 - the name of a variabl
 TOKEN_KEY = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - as above
 TIMEOUT_S = 30.0
 TRIES = 3
+_CREDENTIAL = re.compile(r"hubgh_[A-Za-z0-9_-]{1,200}")
 
 
 def request_token(audience: str, environ: Mapping[str, str] | None = None) -> str:
@@ -49,7 +51,11 @@ def sign_in(url: str, token: str, *, tenant: str | None = None) -> dict[str, Any
         The hub does not answer.
     """
     body = {"token": token, **({"tenant": tenant} if tenant else {})}
-    return _send("POST", f"{url.rstrip('/')}/auth/github", f"the hub at {url}", json=body)
+    given = _send("POST", f"{url.rstrip('/')}/auth/github", f"the hub at {url}", json=body)
+    # It becomes a line of the job's environment: nothing else may come with it.
+    if not _CREDENTIAL.fullmatch(str(given.get("credential", ""))):
+        raise UnavailableError(f"the hub at {url} answers without a credential; is it a hub?")
+    return given
 
 
 def _send(method: str, url: str, whom: str, **given: Any) -> dict[str, Any]:
