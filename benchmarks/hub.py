@@ -108,7 +108,7 @@ def process(given: Settings, *words: str, **more: str) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def server(given: Settings, command: str = "serve") -> Iterator[httpx.Client]:
+def server(given: Settings, command: str = "serve", **more: str) -> Iterator[httpx.Client]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -117,7 +117,7 @@ def server(given: Settings, command: str = "serve") -> Iterator[httpx.Client]:
         headers={"Authorization": f"Bearer {KEY}", "X-AIHub-Tenant": TENANT},
         timeout=60,
     )
-    with process(given, command, AIHUB_PORT=str(port)) as running, client:
+    with process(given, command, AIHUB_PORT=str(port), **more) as running, client:
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -153,7 +153,6 @@ BODY = {
         "target": "load",
         "validation_split": 0.2,
     },
-    "data": {"path": "/data/load.csv"},
     "priority": "high",
 }
 
@@ -163,15 +162,18 @@ def submit(run: Run) -> dict[str, float]:
     given = settings(run.folder / "submit")
     with opened(given) as hub:
         make_tenant(hub)
+    data = run.folder / "submitted.csv"
+    data.write_text("timestamp,temperature,humidity,load\n")
+    body = {**BODY, "data": {"path": str(data)}}
     count, rate = (250, 50) if run.quick else (1500, 50)
     latencies: list[float] = []
 
     def one(client: httpx.Client, due: float) -> None:
-        answer = client.post("/ai/training/jobs", json=BODY)
+        answer = client.post("/ai/training/jobs", json=body)
         assert answer.status_code == 201, answer.text
         latencies.append(time.perf_counter() - due)
 
-    with server(given) as client:
+    with server(given, AIHUB_DATA_ROOTS=str(run.folder)) as client:
         for _ in range(20):
             one(client, time.perf_counter())
         latencies.clear()
@@ -406,9 +408,7 @@ def overhead(run: Run) -> dict[str, float]:
     given = settings(run.folder / "overhead")
     with opened(given) as hub:
         make_tenant(hub)
-    roots = {"AIHUB_DATA_ROOTS": str(run.folder)}
-    os.environ.update(roots)
-    with server(given, "up") as client:
+    with server(given, "up", AIHUB_DATA_ROOTS=str(run.folder)) as client:
         for turn in range(1 if run.quick else 3):
             done = subprocess.run(
                 [sys.executable, "-c", BARE, data, json.dumps(config)],
