@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ os.environ.setdefault("TZ", "UTC")
 # Two cores are shared by the parallel test processes: libraries that start a thread per core only get in the way.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Hundreds of databases are written and synced: in memory that costs nothing, and no test is about the disk.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Properties are about values: how long one example takes says more about the machine's other work than about the code.
 settings.register_profile("aihub", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -94,12 +93,13 @@ def database(settings: Settings) -> Diagnosis:
 
 def sqlite(settings: Settings) -> Diagnosis:
     """Compare the SQLite library with those that can corrupt a WAL file which two processes write."""
-    from aihub.store.engine import has_wal_fault
+    from aihub.store.lite import driver, has_wal_fault
 
-    found = f"SQLite {sqlite3.sqlite_version}"
-    if not settings.store_url.startswith("sqlite") or not has_wal_fault():
+    library = driver()
+    found = f"SQLite {library.sqlite_version}"
+    if not settings.store_url.startswith("sqlite") or not has_wal_fault(library.sqlite_version_info):
         return Diagnosis("sqlite", found)
-    mend = "nothing to do: the hub keeps away from WAL here; a newer Python makes it faster"
+    mend = "nothing to do: the hub keeps away from WAL here; pip install pysqlite3 makes it faster"
     return Diagnosis("sqlite", f"{found} has the WAL-reset fault", mend, is_fatal=False)
 
 

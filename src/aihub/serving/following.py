@@ -8,9 +8,10 @@ looked at as well, so that a lost notice or connection delays a swap and never p
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
+
+from aihub.store.lite import driver
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -50,13 +51,14 @@ class Follower:
 
     def _ask(self) -> bool:
         time.sleep(SQLITE_POLL_S)
+        library = driver()
         try:
             if self._connection is None:
-                self._connection = sqlite3.connect(
+                self._connection = library.connect(
                     str(self._engine.url.database), timeout=0.1, check_same_thread=False, isolation_level=None
                 )
             (count,) = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:
+        except library.Error:
             # Somebody writes at this moment: ask again.
             return False
         is_new = bool(count != self._seen)

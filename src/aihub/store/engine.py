@@ -1,14 +1,8 @@
-"""Engines and transactions: SQLite and PostgreSQL set up so that both behave alike.
-
-SQLite before 3.51.3 can lose or damage a WAL file when one connection writes while another resets the log (the
-WAL-reset fault, also mended in 3.50.7 and 3.44.6). With such a library we use a rollback journal, which does not have
-the fault; readers then wait for writers for some milliseconds.
-"""
+"""Engines and transactions: SQLite and PostgreSQL set up so that both behave alike."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from aihub.errors import ConfigError, UnavailableError
+from aihub.store.lite import Turns, driver, has_wal_fault
 from aihub.types import OPERATOR_TENANT
 
 if TYPE_CHECKING:
@@ -33,17 +28,7 @@ SCHEMA = "aihub"
 EVERY_TENANT = OPERATOR_TENANT
 """Instead of a tenant: for workers, migrations and operators, who see the rows of all."""
 _WRITE = "aihub_write"
-
-
-def has_wal_fault(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
-    """Whether this SQLite library has the WAL-reset fault.
-
-    >>> has_wal_fault((3, 40, 1)), has_wal_fault((3, 50, 7)), has_wal_fault((3, 51, 3))
-    (True, False, False)
-    """
-    if version >= (3, 51, 3):
-        return False
-    return not ((3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45))
+_TURNS = "aihub_turns"
 
 
 def create(url: str, *, journal: str = "auto") -> Engine:
@@ -82,10 +67,14 @@ def _sqlite(url: URL, journal: str) -> Engine:
     except OSError as error:
         message = f"the folder {folder} cannot be made ({error.strerror}); make it writable or set AIHUB_HOME"
         raise ConfigError(message, field="home") from None
+    library = driver()
     engine = sa.create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        url,
+        module=library,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+        execution_options={_TURNS: Turns()},
     )
-    wal = journal == "wal" or (journal == "auto" and not has_wal_fault())
+    wal = journal == "wal" or (journal == "auto" and not has_wal_fault(library.sqlite_version_info))
     mode = "WAL" if wal else "TRUNCATE"
 
     @sa.event.listens_for(engine, "connect")
@@ -96,10 +85,11 @@ def _sqlite(url: URL, journal: str) -> Engine:
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "foreign_keys=ON",
             "recursive_triggers=ON",
-            f"synchronous={'NORMAL' if wal else 'FULL'}",
+            # What was answered with "accepted" is on the disk, with WAL too.
+            "synchronous=FULL",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        _set_journal(connection, mode)
+        _set_journal(connection, mode, library)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -110,7 +100,7 @@ def _sqlite(url: URL, journal: str) -> Engine:
     return engine
 
 
-def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+def _set_journal(connection: Any, mode: str, library: Any) -> None:
     (current,) = connection.execute("PRAGMA journal_mode").fetchone()
     if str(current).upper() in (mode, "DELETE" if mode == "TRUNCATE" else mode):
         # TRUNCATE is per connection and needs no lock.
@@ -119,7 +109,7 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
         return
     try:
         connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-    except sqlite3.OperationalError as error:
+    except library.OperationalError as error:
         # Only the last connection may leave WAL; the next start will.
         if "locked" not in str(error):
             raise
@@ -164,12 +154,18 @@ def write(engine: Engine, *, tenant: str) -> Iterator[Connection]:
         The file of a SQLite database is damaged.
     """
     with (
+        _turn(engine),
         _translated(engine),
         engine.connect().execution_options(**{_WRITE: True}) as connection,
         connection.begin(),
     ):
         _confine(connection, tenant)
         yield connection
+
+
+def _turn(engine: Engine) -> AbstractContextManager[None]:
+    turns: Turns | None = engine.get_execution_options().get(_TURNS)
+    return nullcontext() if turns is None else turns.turn(BUSY_TIMEOUT_MS / 1000)
 
 
 @contextmanager
@@ -213,7 +209,7 @@ def _translated(engine: Engine) -> Iterator[None]:
         )
         raise UnavailableError(message) from error
     except DatabaseError as error:
-        if type(error) is not DatabaseError or not isinstance(error.orig, sqlite3.DatabaseError):
+        if type(error) is not DatabaseError or not isinstance(error.orig, driver().DatabaseError):
             raise
         # SQLite's word for a file that is cut off, overwritten or of another program: no later try would help.
         message = (

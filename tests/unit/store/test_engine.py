@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from aihub.errors import ConfigError, UnavailableError
 from aihub.store import engine as engines
-from aihub.store.engine import EVERY_TENANT, create, has_wal_fault, read, write
+from aihub.store.engine import EVERY_TENANT, create, read, write
+from aihub.store.lite import Turns, driver, has_wal_fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def test_auto_avoids_wal_where_the_library_has_the_fault(tmp_path: Path) -> None
     engine = create(f"sqlite:///{tmp_path}/hub.db")
     with read(engine, tenant=EVERY_TENANT) as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-    assert mode == ("truncate" if has_wal_fault(sqlite3.sqlite_version_info) else "wal")
+    assert mode == ("truncate" if has_wal_fault(driver().sqlite_version_info) else "wal")
     engine.dispose()
 
 
@@ -63,7 +64,7 @@ def test_a_writer_holds_the_database_from_its_first_statement(
     engine = create(f"sqlite:///{tmp_path}/hub.db")
     with write(engine, tenant=EVERY_TENANT) as connection:
         connection.execute(sa.text("SELECT 1"))
-        with pytest.raises(UnavailableError, match="locked"), write(engine, tenant=EVERY_TENANT):
+        with pytest.raises(UnavailableError, match="other writers"), write(engine, tenant=EVERY_TENANT):
             pass
     engine.dispose()
 
@@ -112,3 +113,37 @@ def test_a_damaged_file_is_named_and_no_later_try_promised(tmp_path: Path, damag
         connection.exec_driver_sql("SELECT count(*), sum(length(x)) FROM t").all()
     assert caught.value.exit_code == 2
     engine.dispose()
+
+
+def test_writers_of_a_process_take_turns_in_the_order_of_their_coming() -> None:
+    turns, order, threads = Turns(), [], []
+
+    def write_as(number: int) -> None:
+        with turns.turn(10):
+            order.append(number)
+
+    with turns.turn(1):
+        for number in range(20):
+            thread = threading.Thread(target=write_as, args=(number,))
+            thread.start()
+            threads.append(thread)
+            while len(turns._waiting) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(20))
+
+
+def test_a_writer_that_waited_too_long_leaves_the_line() -> None:
+    turns = Turns()
+    with turns.turn(1):
+        with pytest.raises(UnavailableError, match="other writers"), turns.turn(0.01):
+            pass
+        assert not turns._waiting
+    with turns.turn(0.01):
+        pass
+
+
+def test_where_it_can_be_had_a_library_without_the_fault_is_used() -> None:
+    pytest.importorskip("pysqlite3")
+    assert not has_wal_fault(driver().sqlite_version_info)
