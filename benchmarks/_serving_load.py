@@ -29,9 +29,17 @@ def request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process with all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """CPU seconds of a process with all its threads, and of the processes that it has started and that live."""
+    total, family = 0.0, {pid}
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(folder.name) == pid or int(fields[1]) in family:
+            family.add(int(folder.name))
+            total += (int(fields[11]) + int(fields[12])) / TICKS
+    return total
 
 
 def resident_mb(pid: int) -> float:
@@ -181,7 +189,7 @@ def wait_until_up(port: int, path: str, timeout_s: float) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
         try:
             connection.request("GET", path)
-            if connection.getresponse().status < 500:
+            if connection.getresponse().status == 200:
                 return
         except OSError:
             pass

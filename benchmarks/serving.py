@@ -10,7 +10,8 @@ that has mlserver and mlserver-lightgbm. The last line is one JSON object:
 
 cpu_us_per_request  CPU of the hub per one-row request, microseconds (median of the rounds)
 asgi_ratio          throughput per CPU of the hub over that of a bare ASGI handler around the same fast call
-mlserver_ratio      CPU per request of MLServer over the hub's, same rows; null without the peer
+mlserver_ratio      CPU per request of MLServer (all in one process, its leanest setting) over the hub's, same rows; null
+                    without the peer
 rows100_vs_bare     CPU of the hub per request of 100 rows over a bare `booster.predict` of them, in the same run
 p99_ms              99th percentile at 70 % of saturation, one row, from the time at which a request was due
 """
@@ -178,8 +179,8 @@ def mlserver(python: str, home: Path, record: dict[str, float], count: int) -> f
     if subprocess.run(check, check=False, capture_output=True).returncode:
         print("MLServer: not installed in", python)
         return None
-    folder = home / "mlserver"
-    folder.mkdir()
+    folder = home / "load"
+    folder.mkdir(exist_ok=True)
     port, grpc, metrics = free_port(), free_port(), free_port()
     (folder / "model.bst").write_text((home / "model.txt").read_text())
     settings = {

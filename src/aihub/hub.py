@@ -60,14 +60,21 @@ class Hub:
     def serving_pool(
         self,
         *,
-        on_error: Callable[[BaseException], None] = lambda _error: None,
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> ServingPool:
-        """Return what serves the deployed models of this hub, not started; a process has one."""
+        """Return what serves the deployed models of this hub, not started; a process has one.
+
+        `on_error` is told of failures beside requests; by default they are logged.
+        """
+        import structlog
+
         from aihub.registry.sandbox import Limits
         from aihub.serving.actuals import RecentActuals
         from aihub.serving.log import PredictionLog
         from aihub.serving.pool import ServingPool
 
+        log = structlog.get_logger("aihub.serving")
+        on_error = on_error or (lambda error: log.warning("serving.failed", error=str(error)[:1000]))
         limits = Limits(
             timeout_s=self.settings.load_timeout_s, memory_bytes=self.settings.sandbox_memory_mb << 20
         )

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import orjson
 import structlog
@@ -95,7 +94,7 @@ class PredictRoute:
         if scope["type"] == "http":
             found = _PATH.fullmatch(scope["path"])
             if found is not None and scope["method"] == ("POST" if found[2] == "predict" else "GET"):
-                await self._guarded(scope, receive, send, unquote(found[1]), is_schema=found[2] == "schema")
+                await self._guarded(scope, receive, send, found[1], is_schema=found[2] == "schema")
                 return
         await self._app(scope, receive, send)
 
@@ -105,8 +104,9 @@ class PredictRoute:
         headers = dict(scope["headers"])
         try:
             if is_schema:
-                route = await self._route(scope, headers, name, "models:read")
-                await _send_json(send, orjson.dumps(_schema(route)))
+                identity = self._remembered(headers) or await self._identity(headers)
+                route = self._route(scope, headers, name, identity, "models:read")
+                await _send(send, orjson.dumps(_schema(route)), _JSON_HEADERS)
             else:
                 await self._predict(scope, headers, receive, send, name)
         except AIHubError as error:
@@ -140,43 +140,44 @@ class PredictRoute:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, name: str
     ) -> None:
         started = time.perf_counter()
-        route = await self._route(scope, headers, name, "predict")
+        identity = self._remembered(headers) or await self._identity(headers)
+        route = self._route(scope, headers, name, identity, "predict")
         kind = headers.get(b"content-type", b"").decode("latin-1")
-        is_bulk = bool(kind) and kind.partition(";")[0].strip().lower() in protocol.BULK
+        is_bulk = kind != protocol.JSON and kind.partition(";")[0].strip().lower() in protocol.BULK
         body = await _body(headers, receive, self._limits[is_bulk])
+        subject = headers.get(b"x-request-id", b"").decode("latin-1")
+        is_arrow = False
         try:
-            request_id = headers.get(b"x-request-id")
-            subject = "" if request_id is None else request_id.decode("latin-1")
-            work = partial(answer_question, self._pool, route, subject=subject)
             if is_bulk or len(body) > 100_000:  # noqa: PLR2004 - beyond some milliseconds nobody else should wait
-                loop = asyncio.get_running_loop()
-                accepts_arrow = protocol.ARROW.encode() in headers.get(b"accept", b"")
-                content, is_arrow = await loop.run_in_executor(
-                    self._threads, partial(_whole, work, body, kind, is_arrow=accepts_arrow)
-                )
-                await _send(send, content, _ARROW_HEADERS if is_arrow else _JSON_HEADERS)
-                route.usage.observe(time.perf_counter() - started)
-                return
-            question = protocol.read(body, kind)
-            if is_quick(route, question):
-                content = work(question)
+                is_arrow = protocol.ARROW.encode() in headers.get(b"accept", b"")
+                work = partial(self._whole, route, body, kind, subject=subject, is_arrow=is_arrow)
+                content = await asyncio.get_running_loop().run_in_executor(self._threads, work)
             else:
-                loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(self._threads, work, question)
+                question = protocol.read(body, kind)
+                if is_quick(route, question):
+                    content = answer_question(self._pool, route, question, subject)
+                else:
+                    work = partial(answer_question, self._pool, route, question, subject)
+                    content = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except AIHubError:
             route.usage.refused += 1
             raise
-        await _send_json(send, content)
+        await _send(send, content, _ARROW_HEADERS if is_arrow else _JSON_HEADERS)
         route.usage.observe(time.perf_counter() - started)
 
-    async def _route(self, scope: Scope, headers: dict[bytes, bytes], name: str, needed: str) -> Route:
+    def _whole(self, route: Route, body: bytes, kind: str, *, subject: str, is_arrow: bool) -> bytes:
+        question = protocol.read(body, kind)
+        return answer_question(self._pool, route, question, subject, is_arrow=is_arrow)
+
+    def _route(
+        self, scope: Scope, headers: dict[bytes, bytes], name: str, identity: Identity, needed: str
+    ) -> Route:
         host = headers.get(b"host", b"")
         if host not in self._known_hosts:
             self._check_host(host)
-        identity = await self._identity(headers)
         if needed not in identity.scopes:
             identity.require(needed)
-        query = scope.get("query_string", b"")
+        query = scope.get("query_string")
         environment = self._environment
         if query:
             found = _ENVIRONMENT.search(query)
@@ -193,13 +194,14 @@ class PredictRoute:
         known = [key[1] for key in self._pool.routes if key[0] == tenant and key[2] == environment]
         return NotFoundError(f"model that serves in {environment}", name[:80], known)
 
+    def _remembered(self, headers: dict[bytes, bytes]) -> Identity | None:
+        """Return whom the request's credential stands for, where it was asked within the last second."""
+        known = self._known.get(_credential(headers))
+        return known[0] if known is not None and time.monotonic() < known[1] else None
+
     async def _identity(self, headers: dict[bytes, bytes]) -> Identity:
-        given = headers.get(b"authorization", b"")
-        tenant = headers.get(b"x-aihub-tenant", b"")
-        key = (hashlib.sha256(given).digest(), tenant)
-        known = self._known.get(key)
-        if known is not None and time.monotonic() < known[1]:
-            return known[0]
+        key = _credential(headers)
+        given, tenant = headers.get(b"authorization", b""), key[1]
         kind, _, token = given.decode("latin-1").partition(" ")
         credential = token.strip() if kind.lower() == "bearer" else None
         loop = asyncio.get_running_loop()
@@ -231,9 +233,9 @@ class _Refusal(Exception):  # noqa: N818 - it never leaves this module
         self.status, self.code, self.detail = status, code, detail
 
 
-def _whole(work: Any, body: bytes, kind: str, *, is_arrow: bool) -> tuple[bytes, bool]:
-    question = protocol.read(body, kind)
-    return work(question, is_arrow=is_arrow), is_arrow
+def _credential(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return what an identity is remembered by: a hash of the credential, and the tenant that an operator names."""
+    return hashlib.sha256(headers.get(b"authorization", b"")).digest(), headers.get(b"x-aihub-tenant", b"")
 
 
 def _schema(route: Route) -> dict[str, Any]:
@@ -283,10 +285,6 @@ def _too_large(limit: int) -> _Refusal:
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id", b"")
     return given.decode("latin-1") if _GIVEN_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
-
-
-async def _send_json(send: Send, body: bytes) -> None:
-    await _send(send, body, _JSON_HEADERS)
 
 
 async def _send(send: Send, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from aihub.errors import InputError
 from aihub.monitoring.predictions import id_text
 from aihub.serving import protocol
-from aihub.serving.compiled import CompiledBooster
 from aihub.serving.contract import Rows
-from aihub.serving.forecasts import MAX_PREPARED_ROWS, CompiledForecast
+from aihub.serving.forecasts import CompiledForecast
 
 if TYPE_CHECKING:
     from aihub.serving.answers import Answer
@@ -18,29 +17,19 @@ if TYPE_CHECKING:
     from aihub.serving.protocol import Question
     from aihub.serving.routes import Loaded, Route
 
-QUICK_ROWS = 500
-"""Rows up to which a booster answers within a millisecond or two."""
-
 
 def is_quick(route: Route, question: Question) -> bool:
     """Whether the answer takes so little that handing it to a thread would cost more."""
+    records = question.records
+    if records is not None:
+        return len(records) <= route.quick_rows
     if question.is_horizon:
         return False
-    if question.records is not None:
-        rows = len(question.records)
-    else:
-        rows = len(next(iter((question.columns or {}).values()), ()))
-    return all(_is_quick(loaded, rows) for loaded in (route.champion, route.challenger) if loaded is not None)
-
-
-def _is_quick(loaded: Loaded, rows: int) -> bool:
-    if isinstance(loaded.model, CompiledBooster):
-        return rows <= QUICK_ROWS
-    return isinstance(loaded.model, CompiledForecast) and rows <= MAX_PREPARED_ROWS
+    return len(next(iter((question.columns or {}).values()), ())) <= route.quick_rows
 
 
 def answer_question(
-    pool: ServingPool, route: Route, question: Question, *, subject: str = "", is_arrow: bool = False
+    pool: ServingPool, route: Route, question: Question, subject: str = "", *, is_arrow: bool = False
 ) -> bytes:
     """Answer and count; the answer is in the log's queue when this returns.
 

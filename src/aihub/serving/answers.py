@@ -53,6 +53,11 @@ class CompiledModel(Protocol):
         """What it takes."""
         ...
 
+    @property
+    def quick_rows(self) -> int:
+        """Rows up to which an answer takes a millisecond or two at most; 0: it always takes longer."""
+        ...
+
     def predict(self, rows: Rows, *, level: float | None = None) -> Answer:
         """Answer rows that the contract has checked, in row order."""
         ...

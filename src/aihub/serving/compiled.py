@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class CompiledBooster:
     call: NativeCall
     classes: tuple[float, ...] = ()
     is_multiclass: bool = False
+    quick_rows: ClassVar[int] = 500
 
     def predict(self, rows: Rows, *, level: float | None = None) -> Answer:
         """Answer rows; it gives no interval.
@@ -88,6 +89,7 @@ class CompiledTableModel:
     kind: str
     contract: Contract
     predictor: BoosterPredictor
+    quick_rows: ClassVar[int] = 0
 
     def predict(self, rows: Rows, *, level: float | None = None) -> Answer:
         """Answer rows; see `CompiledBooster.predict`."""

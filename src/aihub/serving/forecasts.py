@@ -10,7 +10,7 @@ import math
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class CompiledForecast:
     model: Forecaster
     contract: Contract
     calls: Mapping[str, NativeCall]
+    quick_rows: ClassVar[int] = MAX_PREPARED_ROWS
     newer: tuple[Table, ...] = ()
     extra: tuple[str, ...] = ()
     _blocks: dict[int, _Block | None] = field(default_factory=dict, compare=False, repr=False)

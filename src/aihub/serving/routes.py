@@ -80,6 +80,12 @@ class Route:
     strategy: str = ""
     share: float = 0.0
     salt: bytes = b""
+    quick_rows: int = field(init=False)
+    """Rows up to which every version that may be asked answers at once."""
+
+    def __post_init__(self) -> None:
+        asked = [one for one in (self.champion, self.challenger) if one is not None]
+        object.__setattr__(self, "quick_rows", min(one.model.quick_rows for one in asked))
 
     def choose(self, subject: str) -> Loaded:
         """Return the version that answers `subject` (a series id or a request id): always the same one at a share.

@@ -40,9 +40,7 @@ def ask(
 ) -> dict[str, Any]:
     route = pool.find(tenant, model, "production")
     assert route is not None
-    found: dict[str, Any] = orjson.loads(
-        answer_question(pool, route, Question(records=[ROW]), subject=subject)
-    )
+    found: dict[str, Any] = orjson.loads(answer_question(pool, route, Question(records=[ROW]), subject))
     return found
 
 
