@@ -10,7 +10,7 @@ import click
 
 from aihub.cli.console import print_json
 from aihub.cli.options import PATH, json_option
-from aihub.errors import DataError
+from aihub.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +62,13 @@ def _show_in_github(judged: Sequence[Judged]) -> None:
     for note in summary.notes(judged):
         click.echo(note.to_command())
     if run.summary_file is not None:
-        text = summary.render(judged, limit=_room(run.summary_file), report_url=run.report_url)
-        with run.summary_file.open("a", encoding="utf-8") as file:
-            file.write(text)
+        room = _room(run.summary_file)
+        text = summary.render(judged, limit=room, report_url=run.report_url)
+        if len(text.encode()) <= room:
+            with run.summary_file.open("a", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            click.echo("note: no summary: the step has written too much of it already", err=True)
     comment = summary.render(judged, limit=summary.MAX_COMMENT_BYTES, report_url=run.report_url)
     check = summary.check_run(judged, sha=run.sha, report_url=run.report_url)
     for fault in publish(run, comment, check):
@@ -99,7 +103,10 @@ def _judged(file: Path, specs: Path | None) -> Judged:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror}). Check the path.", file=str(file)) from error
-    found = read_json(content)
+    try:
+        found = read_json(content)
+    except InputError as error:
+        raise DataError(str(error), file=str(file)) from error
     name = name_of(found)
     spec = None if specs is None else specs_in(specs).get(name)
     return Judged(
