@@ -19,8 +19,16 @@ MOST_SHOWN = 200
 
 
 @click.command()
-@click.argument("reference", type=PATH)
-@click.argument("current", type=PATH)
+@click.argument("reference", type=PATH, required=False)
+@click.argument("current", type=PATH, required=False)
+@click.option("--model", help="Instead of files: what a model was asked with against its training data.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3660),
+    default=7,
+    show_default=True,
+    help="Days looked back, with --model.",
+)
 @click.option(
     "--timestamp", help="Column of time stamps: compares as series, season by season. Needs both tables."
 )
@@ -30,21 +38,29 @@ MOST_SHOWN = 200
 @click.option("--columns", help="Only these columns, separated by commas.")
 @json_option
 def drift(
-    reference: Path,
-    current: Path,
+    reference: Path | None,
+    current: Path | None,
     *,
+    model: str | None,
+    days: int,
     timestamp: str | None,
     time_zone: str,
     columns: str | None,
     as_json: bool,
 ) -> int:
-    """Compare CURRENT with REFERENCE: tables, or profiles that `aihub profile` wrote.
+    """Compare CURRENT with REFERENCE: tables, or profiles that `aihub profile` wrote; or ask of a MODEL that serves.
 
     Three verdicts: ok, drift, not enough data (with the rows that would do). Without --timestamp the rows count as
     exchangeable, and a season is a difference; name the time column of anything that has one.
 
     Exit codes: 0 no drift, 1 drift or not enough data to tell, 2 bad input, 3 internal error.
     """
+    if model is not None:
+        from aihub.cli.monitor import drift_of
+
+        return drift_of(model, days, as_json=as_json)
+    if reference is None or current is None:
+        raise click.UsageError("give REFERENCE and CURRENT, or --model NAME")
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     if timestamp is None:
         report, hint = _as_profiles(reference, current, chosen)

@@ -11,6 +11,7 @@ import click
 
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
+from aihub.errors import NotFoundError
 from aihub.settings import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -89,11 +90,32 @@ def _asked(start: datetime, end: datetime) -> Iterator[tuple[list[str], Ask]]:
     from aihub.hub import opened
 
     with opened() as hub:
-        own = hub.observations
-        yield (
-            own.models(DEFAULT_TENANT),
-            lambda name: own.performance(DEFAULT_TENANT, name, start, end).to_dict(),
-        )
+        own, known = hub.observations, hub.registry.models()
+
+        def ask(name: str) -> dict[str, Any]:
+            if name not in known:
+                raise NotFoundError("model", name, known)
+            return own.performance(DEFAULT_TENANT, name, start, end).to_dict()
+
+        yield [name for name in own.models(DEFAULT_TENANT) if name in known], ask
+
+
+def drift_of(name: str, days: int, *, as_json: bool) -> int:
+    """Show the features of a model that drifted; 0 for no drift, 1 for drift or not known."""
+    end = datetime.now(UTC)
+    with _asked(end - timedelta(days=days), end) as (_, ask):
+        found = ask(name)
+    drift, detected = found["data_drift"], found["data_drift_detected"]
+    if as_json:
+        print_json({"model": name, "data_drift_detected": detected, **drift})
+    else:
+        for one in drift["features"]:
+            click.echo(
+                f"  {one['feature']}: {one['test']}, effect {one['effect']:.3g} {one['unit']}. {one['note']}"
+            )
+        said = {True: "drift", False: "no drift", None: f"not known, {drift['reason']}"}
+        click.echo(f"{name}: {said[detected]}")
+    return OK if detected is False else DEGRADED
 
 
 def troubles(found: dict[str, Any]) -> list[str]:
