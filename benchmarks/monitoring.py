@@ -16,9 +16,11 @@ import json
 import os
 import statistics
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from aihub.validation.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NAMES = [f"x{i}" for i in range(10)]
 FEATURES = tuple(f"f{i}" for i in range(10))
 START = np.datetime64("2025-01-01T00", "us")
 HOUR = np.timedelta64(1, "h")
@@ -155,6 +158,73 @@ def performance(large: int, days: int, times: int) -> dict[str, float]:
     }
 
 
+def rollback(times: int) -> dict[str, float]:
+    """Roll back as the watch does while the pool of the same process is asked 500 times a second."""
+    from aihub.hub import opened  # noqa: PLC0415 - the parts above need none of it
+    from aihub.serving.answering import answer_question  # noqa: PLC0415 - as above
+    from aihub.serving.protocol import Question  # noqa: PLC0415 - as above
+    from aihub.settings import Settings  # noqa: PLC0415 - as above
+    from serving import hub_with, model  # noqa: PLC0415 - as above
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        model(home)
+        hub_with(home)
+        row = [0.1] * 10
+        failed, asked_n, stop = [], [0], threading.Event()
+        with opened(Settings(home=home / "hub", mlflow_tracking_uri="off")) as hub:
+            pool = hub.serving_pool()
+            pool.start()
+
+            def version() -> int:
+                route = pool.find("default", "load", "production")
+                assert route is not None
+                found = json.loads(
+                    answer_question(pool, route, Question(records=[dict(zip(NAMES, row, strict=True))]))
+                )
+                return int(found["version"])
+
+            def ask() -> None:
+                due = time.perf_counter()
+                while not stop.is_set():
+                    try:
+                        version()
+                    except Exception as error:  # noqa: BLE001 - whatever it is, a request has failed
+                        failed.append(error)
+                    asked_n[0] += 1
+                    due += 1 / 500
+                    time.sleep(max(0.0, due - time.perf_counter()))
+
+            load = threading.Thread(target=ask)
+            load.start()
+            took = [_rolled_back(hub, version) for _ in range(times)]
+            stop.set()
+            load.join()
+            pool.stop()
+    print(
+        f"rollback in one process  {statistics.median(took):12.1f} ms, {len(failed)} of {asked_n[0]:,} requests failed"
+    )
+    return {"rollback_ms": statistics.median(took), "rollback_failed_requests": len(failed)}
+
+
+def _rolled_back(hub: Any, version: Any) -> float:
+    from aihub.delivery.deployments import rollback as carry_out  # noqa: PLC0415 - as above
+    from aihub.delivery.orders import RollbackOrder  # noqa: PLC0415 - as above
+    from aihub.store.engine import write  # noqa: PLC0415 - as above
+
+    hub.registry.deploy("load", 2, actor="bench", reason="benchmark", now=datetime.now(UTC))
+    while version() != 2:
+        time.sleep(0.001)
+    time.sleep(0.3)
+    before = time.perf_counter()
+    with write(hub.engine, tenant="default") as connection:
+        order = RollbackOrder(model="load", actor="bench", reason="benchmark")
+        carry_out(connection, hub.registry, order, datetime.now(UTC))
+    while version() != 1:
+        time.sleep(0.0005)
+    return (time.perf_counter() - before) * 1000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -171,6 +241,7 @@ def main() -> None:
     print(
         f"performance at {SMALL:,}      {found['performance_small_ms']:12.2f} ms, ratio {found['performance_10m_vs_10k']:.2f}"
     )
+    found |= rollback(3 if options.quick else 15)
     print(json.dumps({**found, "large": large}))
 
 

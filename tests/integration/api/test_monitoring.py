@@ -15,7 +15,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from aihub.delivery import rollouts
+from aihub.delivery.live import LiveFigures
+from aihub.delivery.strategy import Strategy
+from aihub.delivery.watch import evaluate
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds, id_text
+from aihub.monitoring.rules import State
+from aihub.registry.promotion import Order
+from aihub.registry.records import Action as DeploymentAction
+from aihub.store import outbox
+from aihub.store.engine import read, write
 from hubs import register
 
 if TYPE_CHECKING:
@@ -153,6 +162,55 @@ def test_a_degraded_model_is_rolled_back_by_the_watch(api: Api, hub: Hub, ids: A
     serving = hub.registry.serving("load")
     assert serving is not None
     assert (serving.version, serving.actor) == (1, "aihub.watch")
+    with read(hub.engine, tenant="default") as connection:
+        told = [entry.topic for entry in outbox.pending(connection, tenant="default")]
+    assert "notify.model.rolled_back" in told
+    trail = api.get("/audit").json()["items"]
+    assert any(one["action"] == "model.rolled_back" and one["actor"] == "aihub.watch" for one in trail)
+    # Once more changes nothing: neither to nor fro.
+    assert [action["action"] for action in api.post("/models/load/watch").json()["actions"]] == []
+
+
+def test_the_clock_looks_at_every_tenant(hub: Hub, calls: Any, ids: Any) -> None:
+    assert len(ids) == HOURS
+    calls("eve", tenant="other")
+    register(hub, "wind", tenant="other")
+    now = datetime.now(UTC)
+    hub.registry_of("other").deploy("wind", 1, actor="eve", reason="test", now=now)
+    looks = {(look.tenant, look.model): look.state for look in evaluate(hub, now)}
+    assert looks == {("default", "load"): State.NOT_ENOUGH_DATA, ("other", "wind"): State.NO_DATA}
+
+
+def test_a_rollout_is_told_what_both_did(hub: Hub, api: Api, ids: Any) -> None:
+    assert len(ids) == HOURS
+    third = register(hub, content=b"3")
+    now = datetime.now(UTC)
+    order = Order(
+        action=DeploymentAction.DEPLOY,
+        environment="production",
+        actor="ann",
+        reason="test",
+        now=now - timedelta(days=5),
+        key=None,
+        expected_sequence=None,
+    )
+    with write(hub.engine, tenant="default") as connection:
+        started = rollouts.start(
+            connection, hub.registry, third, order, strategy=Strategy(kind="shadow"), champion_sequence=2
+        )
+    prediction = np.full(HOURS, 14.0)
+    hub.observations.ingest_predictions(
+        [
+            PredictionBatch(
+                tenant="default", model="load", version=3, ids=PredictionIds().take(HOURS), prediction=prediction,
+                series=["s"] * HOURS, target=stamps(),
+            )
+        ]
+    )  # fmt: skip
+    api.post(ACTUALS, rows(11.0))
+    champion, newcomer = LiveFigures(hub)(started, now)
+    assert champion.observations == newcomer.observations > 72
+    assert (champion.error, newcomer.error) == (pytest.approx(1.0), pytest.approx(3.0))
 
 
 def test_scripts_of_the_guide(api: Api, ids: Any) -> None:
