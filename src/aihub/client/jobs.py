@@ -239,6 +239,11 @@ class Schedules:
         """Yield the schedules of the tenant."""
         return map(Schedule.of, self._connection.pages(path_of("schedules")))
 
+    def set_active(self, schedule_id: str, *, is_active: bool) -> Schedule:
+        """Pause a schedule, or let it go on."""
+        body = {"is_active": is_active}
+        return Schedule.of(self._connection.send("PATCH", path_of("schedules", schedule_id), body))
+
     def delete(self, schedule_id: str) -> None:
         """End a schedule; jobs that it has made go on."""
         self._connection.send("DELETE", path_of("schedules", schedule_id))

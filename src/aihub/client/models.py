@@ -174,16 +174,43 @@ class Models:
         )
         return map(Deployment.of, pages)
 
-    def compare(self, name: str, *, key: str | None = None, **request: Any) -> dict[str, Any]:
-        """Compare two versions on the same rows."""
-        answer: dict[str, Any] = self._connection.send(
-            "POST", path_of("models", name, "compare"), request, key=key, timeout_s=_LONG_S
-        )
+    def compare(self, name: str, baseline: str | int, candidate: str | int) -> dict[str, Any]:
+        """Say what differs between two versions: metrics, and the fields of their lineage."""
+        body = {"baseline": str(baseline), "candidate": str(candidate)}
+        answer: dict[str, Any] = self._connection.send("POST", path_of("models", name, "compare"), body)
         return answer
 
-    def predict(self, name: str, **request: Any) -> dict[str, Any]:
-        """Ask the version that serves."""
-        answer: dict[str, Any] = self._connection.send("POST", path_of("models", name, "predict"), request)
+    def predict(
+        self,
+        name: str,
+        *,
+        records: Sequence[Mapping[str, Any]] | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+        horizon: int | None = None,
+        environment: str = PRODUCTION,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Ask the version that serves in `environment`.
+
+        Parameters
+        ----------
+        records, columns
+            Rows to answer, as objects or by column.
+        horizon
+            Of a forecast model: steps ahead, instead of rows.
+        **more
+            Further fields of the request: ``future``, ``level``, ``series``, ``timestamp``.
+        """
+        body = {
+            "records": None if records is None else [dict(record) for record in records],
+            "columns": None if columns is None else {key: list(values) for key, values in columns.items()},
+            "horizon": horizon,
+            **more,
+        }
+        given = {field: value for field, value in body.items() if value is not None}
+        answer: dict[str, Any] = self._connection.send(
+            "POST", path_of("models", name, "predict"), given, environment=environment
+        )
         return answer
 
     def actuals(
