@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
+import structlog
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
@@ -15,7 +16,7 @@ from aihub.api.context import Caller, ModelsReader, Needs
 from aihub.api.problems import documented
 from aihub.api.views import ModelName
 from aihub.delivery import watch
-from aihub.errors import DataError, NotFoundError
+from aihub.errors import AIHubError, DataError, NotFoundError
 from aihub.monitoring.parsing import parse
 from aihub.monitoring.performance import parse_step, parse_time
 from aihub.store import models as model_rows
@@ -24,6 +25,7 @@ from aihub.store.engine import read
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+log = structlog.get_logger("aihub.api")
 router = APIRouter(route_class=JsonRoute, tags=["monitoring"])
 Teller = Annotated[Caller, Depends(Needs("actuals:write"))]
 Moment = Annotated[
@@ -142,7 +144,11 @@ def _taken(who: Caller, name: str, body: bytes, kind: str) -> Mapping[str, Any]:
     observations = who.hub.observations
     table = parse(body, kind, observations.contexts.latest(who.tenant, name))
     receipt = observations.ingest_actuals(who.tenant, name, table, now=who.now)
-    watch.evaluate_soon(who.hub, who.tenant, name, who.now)
+    try:
+        watch.evaluate_soon(who.hub, who.tenant, name, who.now)
+    except AIHubError as error:
+        # The actuals are in; the watch looks again in six hours and keeps its fault where `aihub doctor` finds it.
+        log.warning("watch.failed", model=name, tenant=who.tenant, error=str(error))
     return receipt.to_dict()
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 WINDOW = timedelta(days=7)
 KEPT_S = 60.0
-"""A scrape gets figures at most so old: the gauges cost some milliseconds a model."""
+"""Figures younger than this are told again: they cost some milliseconds a model."""
+BUDGET_S = 1.0
 GAUGES = {
     "aihub_model_mae": "Mean absolute error of the last seven days.",
     "aihub_model_error_ratio": "That error as a multiple of what validation promised.",
@@ -39,12 +40,15 @@ GAUGES = {
 
 
 class ModelCollector:
-    """Collector for a `prometheus_client` registry."""
+    """Collector for a `prometheus_client` registry.
+
+    A scrape spends at most `BUDGET_S` on figures that are older than `KEPT_S`, the oldest first: with thousands of models
+    each is looked at now and then, and no scrape times out.
+    """
 
     def __init__(self, observations: Observations) -> None:
         self._observations = observations
-        self._at = -math.inf
-        self._found: list[tuple[str, str, str, float]] = []
+        self._found: dict[tuple[str, str], tuple[float, dict[str, float]]] = {}
 
     def describe(self) -> list[Metric]:
         """Say nothing beforehand, so that registering asks no database."""
@@ -52,27 +56,32 @@ class ModelCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield one gauge a figure; what is not known has no sample."""
-        if time.monotonic() - self._at >= KEPT_S:
-            self._found = list(self._figures(datetime.now(UTC)))
-            self._at = time.monotonic()
+        self._refresh(datetime.now(UTC))
         for name, about in GAUGES.items():
             gauge = GaugeMetricFamily(name, about, labels=["tenant", "model"])
-            for of, tenant, model, value in self._found:
-                if of == name:
-                    gauge.add_metric([tenant, model], value)
+            for (tenant, model), (_, values) in list(self._found.items()):
+                if math.isfinite(values.get(name, math.nan)):
+                    gauge.add_metric([tenant, model], values[name])
             yield gauge
 
-    def _figures(self, now: datetime) -> Iterator[tuple[str, str, str, float]]:
-        with read(self._observations.engine, tenant=EVERY_TENANT) as connection:
-            known = rows_of.all_models(connection)
-        for tenant, model in known:
+    def _refresh(self, now: datetime) -> None:
+        begun = time.monotonic()
+        try:
+            with read(self._observations.engine, tenant=EVERY_TENANT) as connection:
+                known = rows_of.all_models(connection)
+        except AIHubError:
+            return  # a database that is away must not take the other metrics with it
+        self._found = {key: value for key, value in self._found.items() if key in set(known)}
+        stale = sorted(known, key=lambda key: self._found.get(key, (-math.inf, {}))[0])
+        for key in stale:
+            at = self._found.get(key, (-math.inf, {}))[0]
+            if begun - at < KEPT_S or time.monotonic() - begun > BUDGET_S:
+                return
             try:
-                found = self._observations.performance(tenant, model, now - WINDOW, now)
+                found = figures(self._observations.performance(*key, now - WINDOW, now))
             except AIHubError:
-                continue  # a database that is away must not take the other metrics with it
-            for name, value in figures(found).items():
-                if math.isfinite(value):
-                    yield name, tenant, model, value
+                found = {}
+            self._found[key] = (time.monotonic(), found)
 
 
 def figures(found: Performance) -> dict[str, float]:

@@ -85,10 +85,14 @@ class Observations:
     def _write(self, log: ModelLog, batch: PredictionBatch) -> None:
         n = len(batch)
         made = created_us(batch.ids)
+        codes = log.codes_for(
+            None if batch.target is None else batch.series,
+            n,
+            self.contexts.of(log.tenant, log.model, batch.version),
+        )
         if batch.target is None:
             key, target = id_keys(batch.ids), made
         else:
-            codes = log.codes_for(batch.series, n, self.contexts.of(log.tenant, log.model, batch.version))
             target = batch.target.astype("datetime64[us]").astype(np.int64)
             key = series_keys(codes, target)
         rows = PredictionRows(

@@ -40,15 +40,14 @@ def lock(connection: Connection, *, tenant: str, model: str) -> None:
 
 
 def models(connection: Connection, *, tenant: str) -> list[str]:
-    """Names of the models that have a log, sorted."""
-    query = sa.select(windows.c.model).where(windows.c.tenant_id == tenant)
-    waiting = sa.select(prediction_chunks.c.model).where(prediction_chunks.c.tenant_id == tenant)
-    return sorted(connection.scalars(sa.union(query, waiting)))
+    """Names of the models that were asked, or told of, sorted."""
+    query = sa.select(monitored_series.c.model).where(monitored_series.c.tenant_id == tenant).distinct()
+    return sorted(connection.scalars(query))
 
 
 def all_models(connection: Connection) -> list[tuple[str, str]]:
-    """Tenant and name of every model that has windows, of all tenants."""
-    query = sa.select(windows.c.tenant_id, windows.c.model).distinct()
+    """Tenant and name of every model that was asked, of all tenants."""
+    query = sa.select(monitored_series.c.tenant_id, monitored_series.c.model).distinct()
     return sorted((tenant, model) for tenant, model in connection.execute(query))
 
 
