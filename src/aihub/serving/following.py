@@ -11,13 +11,12 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from aihub.store.deployments import CHANNEL
 from aihub.store.lite import driver
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-CHANNEL = "aihub_deployments"
-"""What `aihub.store.deployments.announce` tells PostgreSQL's listeners on."""
 SQLITE_POLL_S = 0.02
 POLL_S = 0.5
 RECONNECT_S = 2.0
