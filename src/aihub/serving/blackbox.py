@@ -7,10 +7,13 @@ keeps what was written when the process is gone). The next process reads the mar
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import json
 import mmap
 import os
+import secrets
 import struct
 from typing import TYPE_CHECKING
 
@@ -34,15 +37,18 @@ class BlackBox:
     Parameters
     ----------
     folder
-        Made where it is missing. Processes on one machine share it.
+        Made where it is missing. The serving processes of a hub share it.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.crashes: Mapping[str, int] = self._read_the_dead()
-        self._path = folder / f"{os.getpid()}.marks"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Not the process id alone: containers that share the folder have the same ones.
+        self._path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.marks"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        # Held while the process lives, in whatever container: who can take it knows that it is dead.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         os.ftruncate(self._file, _SIZE)
         self._map = mmap.mmap(self._file, _SIZE)
         # The slot (counted from 1) of the version that is asked now; 0 between calls.
@@ -72,7 +78,8 @@ class BlackBox:
     def close(self) -> None:
         """Forget this process: it ends well."""
         del self.mark
-        self._map.close()
+        with contextlib.suppress(BufferError):  # a request that is still being answered holds the mark
+            self._map.close()
         os.close(self._file)
         self._path.unlink(missing_ok=True)
 
@@ -80,7 +87,7 @@ class BlackBox:
         counts = self._counts()
         is_changed = False
         for path in sorted(self._folder.glob("*.marks")):
-            if _lives(path.stem):
+            if _lives(path):
                 continue
             digest = _marked(path)
             if digest:
@@ -99,14 +106,15 @@ class BlackBox:
             return {}
 
 
-def _lives(name: str) -> bool:
+def _lives(path: Path) -> bool:
     try:
-        os.kill(int(name), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    return int(name) != os.getpid()
+    except OSError:
+        return False
+    return False
 
 
 def _marked(path: Path) -> str | None:
