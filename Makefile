@@ -17,8 +17,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.run ## Run the main job from data to a deployed, answering model
-	@$(BIN)/aihub demo
+demo: $(VENV)/.run ## Run the main job from data to a deployed model that is watched and taken back
+	@AIHUB_SHARED_DATA="$${AIHUB_SHARED_DATA:-$(wildcard $(CURDIR)/../shared/data)}" $(BIN)/aihub demo
 
 up: $(VENV)/.run ## Run the hub (API, worker, scheduler) on this machine until Ctrl-C
 	@$(BIN)/aihub up

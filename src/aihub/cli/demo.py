@@ -50,12 +50,20 @@ class Story:
     now: datetime
     lines: list[tuple[str, ...]] = field(default_factory=list)
 
-    def deliver(self, name: str, training: dict[str, Any], data: Path, listener: Listener) -> Delivery:
+    def deliver(
+        self,
+        name: str,
+        training: dict[str, Any],
+        data: Path,
+        listener: Listener,
+        *,
+        validation: dict[str, Any] | None = None,
+    ) -> Delivery:
         """Deliver one model without deploying it, and remember how it went."""
         from aihub.delivery.run import Order, deliver
         from aihub.training.spec import ModelSpec
 
-        spec = ModelSpec.model_validate({"name": name, "training": training})
+        spec = ModelSpec.model_validate({"name": name, "training": training, "validation": validation or {}})
         order = Order(
             spec=spec, data=data, actor=getuser(), now=self.now, reports=self.folder / "reports", deploy=False
         )
@@ -80,7 +88,8 @@ class Story:
     "--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the sample data."
 )
 def demo(home: Path | None, seed: int) -> int:
-    """Train, validate, reject, register, deploy and ask: the main job on a year and a half of sample data."""
+    """Train, validate, reject, register, deploy, ask, watch and roll back: the main job on sample data."""
+    from aihub.cli.demo_weeks import live_through
     from aihub.delivery.mirror import Mirror
     from aihub.hub import opened
     from aihub.settings import from_environment
@@ -88,7 +97,10 @@ def demo(home: Path | None, seed: int) -> int:
     settings = from_environment(home=home) if home else from_environment()
     with opened(settings) as hub:
         mirror = Mirror.start(settings)
-        code = _tell(Story(hub, settings.home / "demo", datetime.now(UTC)), seed)
+        story = Story(hub, settings.home / "demo", datetime.now(UTC))
+        code = _tell(story, seed)
+        if code == 0 and not live_through(story, seed):
+            code = 1
         with shown_progress() as listener:
             mirror.finish(listener)
     return code

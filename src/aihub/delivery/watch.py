@@ -52,6 +52,7 @@ class Look:
     state: State
     decisions: tuple[Decision, ...]
     notes: tuple[str, ...]
+    at: datetime
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -60,6 +61,7 @@ class Look:
             "state": self.state.value,
             "actions": [jsonable(asdict(decision)) for decision in self.decisions],
             "notes": list(self.notes),
+            "at": self.at.isoformat(),
         }
 
 
@@ -138,6 +140,7 @@ def evaluate_model(
         state=verdict.state,
         decisions=decisions,
         notes=(*verdict.notes, *notes),
+        at=now,
     )
 
 

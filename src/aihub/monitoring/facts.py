@@ -16,7 +16,7 @@ from aihub.monitoring.quality import LASTING, faults_in
 from aihub.monitoring.rules import Facts, Target
 from aihub.registry.promotion import previous_good
 from aihub.registry.records import Action as DeploymentAction
-from aihub.registry.records import Deployment
+from aihub.registry.records import Deployment, Status
 from aihub.store import deployments as deployment_rows
 from aihub.store import observations as rows_of
 from aihub.store.engine import read
@@ -83,7 +83,7 @@ class _Gathering:
             sequence=self.champion.sequence,
             deployed_at=self.champion.started_at,
             deployed_by_rollback=self.champion.action is DeploymentAction.ROLLBACK,
-            promised=self.context.promised,
+            promised=self._promised(),
             metrics={length: part.metrics(classes=classes) for length, part in own.items()},
             naive={length: _mae(self._of(found, NAIVE)) for length, found in by_length.items()},
             actuals={length: part.n for length, part in own.items()},
@@ -98,6 +98,18 @@ class _Gathering:
             no_target=no_target,
             has_canary=has_canary,
         )
+
+    def _promised(self) -> Mapping[str, float]:
+        """Return what the champion has to keep: what validation measured, of the version whose gate let it through.
+
+        One that an override let in past its gate promised nothing that anybody accepted: it is held to what the version
+        before it promised.
+        """
+        if self.champion.status is Status.REJECTED:
+            before = previous_good(self.history, self.champion)
+            if before is not None:
+                return self.observations.contexts.of(self.tenant, self.model, before.version).promised
+        return self.context.promised
 
     def _windows(self, first: int, last: int) -> Windows:
         return Windows.read(self.connection, self.tenant, self.model, hours=(first, max(first + 1, last)))

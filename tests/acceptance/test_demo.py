@@ -1,0 +1,34 @@
+"""The demonstration tells its whole story, and ends as it should."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_the_demo_trains_refuses_deploys_asks_watches_and_takes_back(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "AIHUB_HOME": str(tmp_path),
+        "AIHUB_MLFLOW_TRACKING_URI": "off",
+        "AIHUB_SHARED_DATA": "",
+    }
+    done = subprocess.run(
+        [Path(sys.executable).with_name("aihub"), "demo"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    for said in (
+        "Overall Status: ✓ PASSED",
+        "FAILED: mae",
+        "24 hours with a 90 % interval",
+        "rollback: mae",
+        "aihub.watch",
+    ):
+        assert said in done.stdout
+    assert (tmp_path / "demo" / "reports" / "demo-load" / "3" / "report.html").is_file()
