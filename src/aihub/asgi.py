@@ -13,6 +13,7 @@ from aihub.api.border import Border
 from aihub.api.metrics import Metrics
 from aihub.api.predict_route import PredictRoute
 from aihub.auth import Authenticator
+from aihub.delivery.operations import LoadCheck
 from aihub.errors import UnavailableError
 from aihub.exposure import check_exposure
 from aihub.monitoring.gauges import ModelCollector
@@ -45,6 +46,7 @@ def build(
     tracing: Tracing | None = None,
     pool: ServingPool | None = None,
     stopping: threading.Event | None = None,
+    loads: LoadCheck | None = None,
 ) -> App:
     """Return the application that a server runs.
 
@@ -58,10 +60,15 @@ def build(
         Answers predictions before all of it; the caller starts and stops it. None: this process does not serve.
     stopping
         Set by `serve` when the process is told to stop: live streams then end.
+    loads
+        Tries out what a rollback goes to; None: in a child process what the pool has not in memory.
     """
     metrics = Metrics()
     metrics.registry.register(ModelCollector(hub.observations))
-    api = create_app(hub, access=access or Authenticator.of(hub), metrics=metrics, routers=routers)
+    if loads is None:
+        loads = LoadCheck() if pool is None else LoadCheck(is_warm=pool.is_warm)
+    access = access or Authenticator.of(hub)
+    api = create_app(hub, access=access, metrics=metrics, loads=loads, routers=routers)
     if stopping is not None:
         api.state.is_stopping = stopping.is_set
     settings = hub.settings

@@ -36,6 +36,7 @@ from aihub.api import (
 )
 from aihub.api.context import declared
 from aihub.api.metrics import Metrics
+from aihub.delivery.operations import LoadCheck
 from aihub.limits import RateLimiter
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def create_app(
     *,
     access: Access,
     metrics: Metrics | None = None,
+    loads: LoadCheck | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the application of `hub`; `aihub.asgi.build` puts the border around it.
@@ -90,6 +92,8 @@ def create_app(
     ----------
     access
         Knows whom a bearer token stands for.
+    loads
+        Tries out what a rollback goes to; None: everything in a child process, once.
     routers
         Of other parts of the hub, beside our own.
     """
@@ -104,6 +108,7 @@ def create_app(
     )
     app.state.hub = hub
     app.state.access = access
+    app.state.loads = loads or LoadCheck()
     app.state.metrics = metrics or Metrics()
     app.state.limiter = RateLimiter(hub.settings.rate_limit_per_s, hub.settings.rate_burst)
     app.state.is_stopping = lambda: False

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from aihub.api.context import Caller, Needs
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import documented
-from aihub.store.access_tables import audit
+from aihub.api.views import Instant
+from aihub.store.audit_pages import find_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["audit"])
 AuditReader = Annotated[Caller, Depends(Needs("audit:read"))]
 KIND = "audit"
+Start = Annotated[Instant | None, Query(description="From this time on.")]
+End = Annotated[Instant | None, Query(description="Before this time.")]
 Text = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -54,20 +56,26 @@ def list_events(
     who: AuditReader,
     subject: Text = None,
     action: Text = None,
+    actor: Text = None,
+    start: Start = None,
+    end: End = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEvent]:
     """Events of the tenant, newest first."""
-    query = sa.select(audit).where(audit.c.tenant_id == who.tenant).order_by(audit.c.sequence.desc())
-    if subject:
-        query = query.where(audit.c.subject == subject)
-    if action:
-        query = query.where(audit.c.action == action)
     before = decode(KIND, cursor)
-    if before is not None:
-        query = query.where(audit.c.sequence < before)
     with who.reading() as connection:
-        rows = connection.execute(query.limit(limit + 1)).mappings().all()
+        rows = find_events(
+            connection,
+            tenant=who.tenant,
+            actor=actor or None,
+            action=action or None,
+            subject=subject or None,
+            start=start,
+            end=end,
+            before=before,
+            limit=limit + 1,
+        )
     page, following = cut(KIND, rows, limit, lambda row: int(row["sequence"]))
     return Page(items=[_event(row) for row in page], next=following)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy.engine import Connection
 
+    from aihub.delivery.operations import LoadCheck
     from aihub.hub import Hub
     from aihub.limits import RateLimiter
     from aihub.registry.registry import Registry
@@ -51,12 +52,19 @@ class Access(Protocol):
 
 @dataclass(frozen=True)
 class Caller:
-    """The hub, who asks, and when: what nearly every route takes."""
+    """The hub, who asks, and when: what nearly every route takes.
+
+    Attributes
+    ----------
+    loads
+        Tries out what a rollback goes to, and remembers it for the life of this process.
+    """
 
     hub: Hub
     access: Access
     identity: Identity
     now: datetime
+    loads: LoadCheck
 
     @property
     def tenant(self) -> str:
@@ -141,7 +149,8 @@ def calling(request: Request, now: datetime, *, makes_tenant_with: str | None = 
     # What the verifier says of the credential (the run of a workflow) stays.
     parts = ("api", host, request.scope.get("aihub.request_id", ""), identity.source)
     source = " ".join(part for part in parts if part)
-    who = Caller(request.app.state.hub, access, dataclasses.replace(identity, source=source), now)
+    state = request.app.state
+    who = Caller(state.hub, access, dataclasses.replace(identity, source=source), now, state.loads)
     return who.acting_for(
         request.headers.get(TENANT_HEADER) or None, create=makes_tenant_with in identity.scopes
     )

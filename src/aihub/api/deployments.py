@@ -17,7 +17,7 @@ from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import documented
 from aihub.api.rollouts import RolloutView
 from aihub.api.views import DeploymentView, Environment, ModelName
-from aihub.delivery import deployments
+from aihub.delivery import deployments, operations
 from aihub.delivery.orders import DeployOrder, RollbackOrder
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
 from aihub.registry.promotion import MAX_REASON
@@ -167,7 +167,7 @@ def deploy(name: ModelName, body: DeployBody, who: Deployer, once: Posted) -> Re
     responses=documented(NotFoundError, ConflictError, ArtifactError, also=[415]),
 )
 def rollback(name: ModelName, who: Deployer, once: Posted, body: RollbackBody | None = None) -> Response:
-    """Go back at once, without the gate; the target must have served here before. The body is read as JSON whatever its type says."""
+    """Go back at once, without the gate; the target must have served here before, and load. The body is read as JSON whatever its type says."""
     body = body or RollbackBody()
     order = RollbackOrder(
         model=name,
@@ -177,6 +177,8 @@ def rollback(name: ModelName, who: Deployer, once: Posted, body: RollbackBody | 
         environment=body.environment,
         expected_sequence=_expected(who, name, body.environment, body.expected_sequence),
     )
+    # Before the transaction, which holds up others: a child process loads the target.
+    order = operations.pinned(who.registry, order, loads=who.loads)
 
     def work(connection: Connection) -> DeploymentView:
         return DeploymentView.of(deployments.rollback(connection, who.registry, order, who.now), who.now)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from aihub.access import SCOPES
 from aihub.api.bodies import JsonRoute
@@ -15,6 +15,7 @@ from aihub.api.context import Caller, Needs
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode_name
 from aihub.api.problems import documented
+from aihub.api.views import Instant
 from aihub.errors import ConflictError, ForbiddenError, NotFoundError
 from aihub.store import keys
 from aihub.store.engine import EVERY_TENANT, write
@@ -71,7 +72,7 @@ class KeyBody(BaseModel):
     )
     role: Role
     scopes: list[Scope] | None = Field(default=None, min_length=1, max_length=64)
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
     is_operator: bool = Field(
         default=False, description="A key of those who run the hub; only they may make one."
     )
@@ -112,9 +113,6 @@ def list_keys(who: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page[KeyV
 )
 def create(body: KeyBody, who: Admin, once: Posted) -> Response:
     """Make a key, and show its secret this once. A principal has at most two that count."""
-    if body.is_operator and not who.identity.is_operator:
-        raise ForbiddenError("only an operator of the hub makes keys of operators; leave out is_operator")
-
     def work(connection: Connection) -> NewKeyView:
         made = keys.issue(
             connection,
@@ -123,6 +121,7 @@ def create(body: KeyBody, who: Admin, once: Posted) -> Response:
             role=body.role,
             scopes=body.scopes,
             expires_at=body.expires_at,
+            giver=who.identity,
             **_by(who),
         )
         return _shown(made, who)
@@ -143,7 +142,10 @@ def rotate(key_id: KeyId, who: Admin, once: Posted, body: RotateBody | None = No
     return once(
         who,
         lambda connection: _shown(
-            keys.rotate(connection, key_id, tenant=_owner(who), overlap=overlap, **_by(who)), who
+            keys.rotate(
+                connection, key_id, tenant=_owner(who), overlap=overlap, giver=who.identity, **_by(who)
+            ),
+            who,
         ),
         status=201,
         tenant=_reach(who),

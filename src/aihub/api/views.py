@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,17 @@ Environment = Annotated[
     str | None,
     Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Only this environment."),
 ]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the years 1 to 9999") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its zone, such as `2026-01-02T03:04:05Z`."""
 
 
 class Serving(BaseModel):

@@ -151,6 +151,15 @@ class ServingPool:
         """Everything that answers."""
         return self._routes
 
+    def is_warm(self, digest: str) -> bool:
+        """Whether an artefact is in memory, and so has been seen to load."""
+        # Copies: the pool's thread changes both meanwhile.
+        return any(
+            kept.digest == digest
+            for warm in list(self._warm.values())
+            for kept in list(warm.by_version.values())
+        )
+
     def refresh(self) -> bool:
         """Read what is deployed and put it in place; whether anything has changed. Safe to call from any thread.
 

@@ -50,12 +50,47 @@ def test_a_tenants_admin_reaches_no_key_of_others(calls: Callable[..., Api]) -> 
     assert eve.get("/tenants").status_code == 403
 
 
+def test_a_narrowed_key_makes_none_that_may_do_more(api: Api, calls: Callable[..., Api]) -> None:
+    own = next(key["id"] for key in api.get("/keys").json()["items"] if key["principal"] == "ann")
+    body = {"principal": "nan", "role": "admin", "scopes": ["keys:write", "models:read"]}
+    narrow = calls("nobody")
+    narrow.token = api.post("/keys", body).json()["token"]
+    for path, sent in (
+        ("/keys", {"principal": "x", "role": "admin"}),
+        ("/keys", {"principal": "x", "role": "viewer"}),
+        (f"/keys/{own}/rotate", None),
+    ):
+        answer = narrow.post(path, sent)
+        assert (answer.status_code, "has not" in answer.json()["detail"]) == (403, True)
+    fitting = {"principal": "x", "role": "viewer", "scopes": ["models:read"]}
+    assert narrow.post("/keys", fitting).status_code == 201
+
+
+def test_the_audit_log_is_found_by_who_what_and_when(api: Api, calls: Callable[..., Api]) -> None:
+    calls("root", tenant="*")
+    for principal in ("bob", "cid"):
+        api.post("/keys", {"principal": principal, "role": "viewer"})
+    made = api.get("/audit", params={"actor": "ann"}).json()["items"]
+    assert [event["after"]["principal"] for event in made] == ["cid", "bob"]
+    newest, before = made[0]["at"], made[1]["at"]
+    for wanted, expected in (
+        ({"start": newest}, ["cid"]), ({"end": newest}, ["bob"]), ({"start": before, "end": newest}, ["bob"]),
+        ({"action": "key.created", "subject": made[0]["subject"]}, ["cid"]), ({"actor": "nobody"}, []),
+    ):  # fmt: skip
+        found = api.get("/audit", params={"actor": "ann", **wanted}).json()["items"]
+        assert [event["after"]["principal"] for event in found] == expected
+    for wrong in ("yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+05:00"):
+        answer = api.get("/audit", params={"start": wrong})
+        assert (answer.status_code, answer.json()["field"]) == (422, "start")
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"principal": "x"}, "role"), ({"principal": "x y", "role": "admin"}, "principal"), ({"principal": "x", "role": "king"}, "role"),
         ({"principal": "x", "role": "viewer", "scopes": []}, "scopes"), ({"principal": "x", "role": "viewer", "scopes": ["all"]}, ""),
         ({"principal": "x", "role": "viewer", "scopes": ["keys:write"]}, ""),
+        ({"principal": "x", "role": "viewer", "expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
         ({"principal": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}, ""), ({"principal": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00"}, "expires_at"),
     ],
 )  # fmt: skip
