@@ -27,7 +27,7 @@ TREE_LIBRARIES = ("lightgbm", "xgboost")
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> int:
-    """Check libraries, disk, database, champions, clock, workers, notifications and MLflow; exit code 1 where something is broken."""
+    """Check libraries, disk, database, tenants, champions, clock, workers, notifications and MLflow; exit code 1 where something is broken."""
     from aihub.settings import from_environment
 
     settings = from_environment()
@@ -110,6 +110,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Diagnosis], ...] = (
     # Before the next one brings them up to date.
     examinations.tables,
     database,
+    examinations.isolation,
     examinations.champions,
     examinations.clock,
     examinations.workers,

@@ -92,6 +92,20 @@ def clock(settings: Settings) -> Diagnosis:
     return Diagnosis("clock", f"{skew.total_seconds():.1f} s off the database's")
 
 
+def isolation(settings: Settings) -> Diagnosis:
+    """See whether row-level security, the second line between tenants, holds for the role that the hub connects as."""
+    from aihub.store.isolation import is_bypassed
+
+    with _read(settings) as connection:
+        if connection.dialect.name != "postgresql":
+            return Diagnosis("tenants", "kept apart by every query; SQLite has no second line")
+        if not is_bypassed(connection):
+            return Diagnosis("tenants", "kept apart by every query and by row-level security")
+        role = connection.scalar(sa.text("SELECT current_user"))
+    mend = f'connect as another role, or: ALTER ROLE "{role}" NOSUPERUSER NOBYPASSRLS'
+    return Diagnosis("tenants", f"role {role!r} passes over row-level security", mend, is_fatal=False)
+
+
 def workers(settings: Settings) -> Diagnosis:
     """Count the workers that were seen lately, and the jobs that wait for one."""
     from aihub.store.job_tables import jobs

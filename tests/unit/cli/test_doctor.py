@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlalchemy.engine import Engine
+
     from aihub.cli.diagnosis import Diagnosis
     from aihub.hub import Hub
 
@@ -39,7 +41,7 @@ def words(found: Diagnosis) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["tables", "champions", "clock", "workers", "audit_key", "notifications", "mlflow"]
+    "name", ["tables", "isolation", "champions", "clock", "workers", "audit_key", "notifications", "mlflow"]
 )
 def test_a_healthy_hub_has_nothing_to_mend(hub: Hub, name: str) -> None:
     assert words(getattr(examinations, name)(hub.settings)) == ("ok", "")
@@ -62,6 +64,20 @@ def test_tables_of_other_versions_are_told_apart(tmp_path: Path, hub: Hub) -> No
         with write(hub.engine, tenant=EVERY_TENANT) as connection:
             connection.execute(sa.text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'"))  # noqa: S608 - ours
         assert examinations.tables(hub.settings).word == word
+
+
+@pytest.mark.postgres
+def test_a_role_that_row_level_security_does_not_hold_is_a_note(
+    postgresql: Engine, postgresql_url: str, tmp_path: Path
+) -> None:
+    held = postgresql.url.render_as_string(hide_password=False)
+    superuser = sa.make_url(postgresql_url).set(database=postgresql.url.database)
+    given = {"home": tmp_path, "mlflow_tracking_uri": "off"}
+    good = from_environment({}, database_url=held, **given)
+    assert words(examinations.isolation(good)) == ("ok", "")
+    bad = from_environment({}, database_url=superuser.render_as_string(hide_password=False), **given)
+    found = examinations.isolation(bad)
+    assert (found.word, "NOBYPASSRLS" in found.mend, "'aihub'" in found.finding) == ("note", True, True)
 
 
 def test_a_clock_that_went_back_is_noticed(hub: Hub) -> None:
