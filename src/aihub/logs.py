@@ -48,6 +48,7 @@ def configure(level: str = "info", form: Literal["json", "console"] = "json") ->
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         structlog.stdlib.ExtraAdder(),
+        plain,
         redact,
     ]
     structlog.configure(
@@ -71,6 +72,12 @@ def configure(level: str = "info", form: Literal["json", "console"] = "json") ->
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def plain(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Processor of structlog that leaves out the coloured copy of its message which uvicorn sends along."""
+    event.pop("color_message", None)
+    return event
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
