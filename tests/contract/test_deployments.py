@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
 from aihub.delivery import approvals, deployments
+from aihub.delivery import jobs as job_actions
 from aihub.delivery.orders import DeployOrder
 from aihub.errors import ConflictError, ForbiddenError, InputError, NotFoundError
 from aihub.store.access_tables import audit
+from aihub.store.approvals import attach_job
 from aihub.store.engine import read, write
 from aihub.store.job_tables import jobs
 from aihub.store.tables import outbox
 from aihub.types import Role
-from orders import FREE, MODEL, NOW, actions, decide, into_production, order, register, registry_on, roll_back
+from orders import (
+    FREE,
+    MODEL,
+    NOW,
+    actions,
+    decide,
+    into_production,
+    order,
+    register,
+    registry_on,
+    roll_back,
+    somebody,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy.engine import Engine
@@ -243,6 +259,60 @@ def test_a_job_that_was_turned_down_is_told_so_and_asks_no_more(registry: Regist
     stale = order(registry, 1, **again, expected_sequence=7)
     assert stale.state == "refused"
     assert "look again" in stale.reason
+
+
+def cancel(registry: Registry) -> job_actions.Job:
+    with write(registry.engine, tenant=registry.tenant) as connection:
+        return job_actions.cancel(
+            connection, "job_1", identity=somebody("trainer"), now=NOW, audit=registry.audit
+        )
+
+
+def test_a_cancelled_job_asks_for_nothing_any_more(registry: Registry) -> None:
+    register(registry)
+    order(registry, 1, "staging")
+    asked = order(registry, 1, job_id=waiting_job(registry), key="job_1:production").approval
+    assert asked is not None
+    assert [cancel(registry).state for _ in range(2)] == ["cancelled", "cancelled"]
+    with pytest.raises(ConflictError, match="withdrawn already"):
+        decide(registry, asked.uid)
+    assert actions(registry)[-2:] == ["approval.withdrawn", "job.cancelled"]
+
+
+def test_of_a_decision_and_a_cancellation_at_once_neither_waits_for_the_other(registry: Registry) -> None:
+    register(registry)
+    order(registry, 1, "staging")
+    job_id = waiting_job(registry)
+    for number in range(8):
+        with write(registry.engine, tenant="default") as connection:
+            connection.execute(sa.update(jobs).values(state="waiting", cancel_requested_at=None))
+        # A new key a round: the last round's word was about another request.
+        asked = order(registry, 1, job_id=None, key=f"round {number}").approval
+        assert asked is not None
+        with write(registry.engine, tenant="default") as connection:
+            attach_job(connection, approval_id=asked.id, job_id=job_id)
+        uid, faults, start = asked.uid, [], threading.Barrier(3)
+
+        def run(what: Callable[[], object], start: threading.Barrier, faults: list[Exception]) -> None:
+            start.wait()
+            try:
+                what()
+            except ConflictError:
+                pass
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                faults.append(error)
+
+        calls = (partial(decide, registry, uid, word="reject"), *[partial(cancel, registry)] * 2)
+        threads = [threading.Thread(target=run, args=(call, start, faults)) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert faults == []
+        with read(registry.engine, tenant="default") as connection:
+            state = connection.scalar(sa.select(jobs.c.state))
+            assert approvals.get(connection, uid, tenant="default").state in ("rejected", "withdrawn")
+        assert state == "cancelled"
 
 
 def test_a_rollback_goes_to_the_last_good_one_and_says_why_not(registry: Registry) -> None:

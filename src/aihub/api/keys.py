@@ -113,6 +113,7 @@ def list_keys(who: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page[KeyV
 )
 def create(body: KeyBody, who: Admin, once: Posted) -> Response:
     """Make a key, and show its secret this once. A principal has at most two that count."""
+
     def work(connection: Connection) -> NewKeyView:
         made = keys.issue(
             connection,

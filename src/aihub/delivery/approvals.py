@@ -18,7 +18,7 @@ from aihub.store import outbox
 from aihub.store.job_tables import approvals as table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -33,12 +33,13 @@ __all__ = [
     "expire_due",
     "get",
     "list_page",
+    "lock_of_job",
     "request",
     "vote",
     "withdraw",
     "withdraw_of_job",
 ]
-EXPIRED_AT_ONCE = 50
+EXPIRED_AT_ONCE = 5
 """Requests that lapse in one transaction: on SQLite nobody else writes meanwhile."""
 HUB = "hub"
 """Who acts where nobody did: the hub by itself."""
@@ -218,23 +219,27 @@ def withdraw(
     )
 
 
+def lock_of_job(connection: Connection, job_id: int, *, tenant: str) -> list[Approval]:
+    """Return what a job still asks for, and let nobody decide on it until the transaction ends.
+
+    Call it before the job's row is locked: that is the order everywhere, so that no two wait for each other.
+    """
+    where = (table.c.job_id == job_id, table.c.state == "pending")
+    return read(connection, rows.select(connection, *where, tenant=tenant, lock=True))
+
+
 def withdraw_of_job(
     connection: Connection,
-    job_id: int,
+    found: Sequence[Approval],
     *,
-    tenant: str,
     actor: str,
     reason: str,
     now: datetime,
     audit: AuditLog,
-) -> list[Approval]:
-    """Take back what a job still asks for; for its cancellation."""
-    where = (table.c.job_id == job_id, table.c.state == "pending")
-    found = read(connection, rows.select(connection, *where, tenant=tenant, lock=True))
-    return [
+) -> None:
+    """Take back what a job still asks for; for its cancellation, which has locked the requests and the job."""
+    for one in found:
         _end(connection, one, "withdrawn", actor=actor, reason=reason, now=now, audit=audit, wake=False)
-        for one in found
-    ]
 
 
 def expire_due(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from aihub.delivery.approval_records import Approval
     from aihub.store.audit import AuditLog
     from aihub.types import Identity
 
@@ -259,24 +260,20 @@ def cancel(
     ConflictError
         The job has ended otherwise.
     """
-    seen = get(connection, uid, tenant=identity.tenant)
-    if seen.state is JobState.WAITING:
-        # Approvals are locked before their jobs everywhere, so that no two wait for each other.
-        approvals.withdraw_of_job(
-            connection,
-            seen.id,
-            tenant=identity.tenant,
-            actor=identity.principal,
-            reason=reason or "the job was cancelled",
-            now=now,
-            audit=audit,
-        )
-    job = _locked(connection, identity.tenant, uid)
+    job, asked = _locked_with_requests(connection, identity.tenant, uid)
     if job.state is JobState.CANCELLED or job.cancel_requested_at is not None:
         return job
     if job.state.is_over:
         raise ConflictError(f"job {uid} is {job.state} already; there is nothing to cancel")
     values: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": identity.principal}
+    approvals.withdraw_of_job(
+        connection,
+        asked,
+        actor=identity.principal,
+        reason=reason or "the job was cancelled",
+        now=now,
+        audit=audit,
+    )
     if job.state is not JobState.RUNNING:
         values |= {"state": JobState.CANCELLED.value, "finished_at": now}
     connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(**values))
@@ -340,6 +337,20 @@ def _locked(connection: Connection, tenant: str, uid: str) -> Job:
     if not rows:
         raise NotFoundError("job", uid[:80])
     return Job.from_row(rows[0])
+
+
+def _locked_with_requests(connection: Connection, tenant: str, uid: str) -> tuple[Job, list[Approval]]:
+    """Lock what the job asks for, then the job: decisions do so too, and the audit log comes last everywhere."""
+    number = get(connection, uid, tenant=tenant).id
+    with connection.begin_nested() as attempt:
+        asked = approvals.lock_of_job(connection, number, tenant=tenant)
+        job = _locked(connection, tenant, uid)
+        if asked or job.state is not JobState.WAITING:
+            return job, asked
+        # It has asked between the two: give its lock back, and take both in their order.
+        attempt.rollback()
+    asked = approvals.lock_of_job(connection, number, tenant=tenant)
+    return _locked(connection, tenant, uid), asked
 
 
 def _same(known: Job, payload: Mapping[str, Any], key: str | None) -> Job:
