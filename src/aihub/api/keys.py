@@ -16,7 +16,7 @@ from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode_name
 from aihub.api.problems import documented
 from aihub.api.views import Instant
-from aihub.errors import ConflictError, ForbiddenError, NotFoundError
+from aihub.errors import ConflictError, NotFoundError
 from aihub.store import keys
 from aihub.store.engine import EVERY_TENANT, write
 from aihub.types import OPERATOR_TENANT, Role
