@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hubs import Api
 
 PUBLIC = {"/health", "/ready", "/docs", "/openapi.json"}
-# These carry a proof of their own.
 # Nothing happens by a repetition of these: they ask, or their rows carry keys of their own.
 REPEATABLE = {
     "/models/{name}/compare",
@@ -31,6 +30,7 @@ REPEATABLE = {
     "/models/{name}/actuals",
     "/models/{name}/watch",
 }
+# These carry a proof of their own.
 SIGNED = {"/auth/github", "/github/webhooks", "/links/{token}"}
 
 
