@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ def parse(body: bytes, content_type: str, context: VersionContext) -> ActualTabl
                     f"actuals of type {kind[:60]!r} are not understood; send application/json, application/x-ndjson, "
                     "text/csv or application/vnd.apache.parquet"
                 )
-    except (pl.exceptions.PolarsError, ValueError, OSError) as error:
+    except (pl.exceptions.PolarsError, ValueError, OSError, RecursionError) as error:
         message = f"the actuals cannot be read: {str(error)[:200]}; send rows with timestamp (and series) or {ID_COLUMN}, and actual"
         raise DataError(message) from error
     return tabled(frame, context)
@@ -263,7 +264,7 @@ def _from_json(body: bytes) -> pl.DataFrame:
 def _line(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # a row that is rejected, and not the end of the upload
 
 
@@ -276,7 +277,7 @@ def _from_records(rows: Sequence[Any]) -> pl.DataFrame:
 def _column(values: Sequence[Any]) -> pl.Series:
     """Numbers as numbers, everything else as text; what is neither is missing."""
     if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
-        return pl.Series(values=[None if v is None else float(v) for v in values], dtype=pl.Float64)
+        return pl.Series(values=[None if v is None else _float(v) for v in values], dtype=pl.Float64)
     return pl.Series(
         values=[
             v if isinstance(v, str) else None if v is None or isinstance(v, dict | list) else str(v)
@@ -284,3 +285,10 @@ def _column(values: Sequence[Any]) -> pl.Series:
         ],
         dtype=pl.String,
     )
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf  # its row is rejected
