@@ -13,8 +13,8 @@ from aihub.api.bodies import JsonRoute
 from aihub.api.context import Caller, Needs
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
-from aihub.api.problems import documented
-from aihub.api.views import Uid
+from aihub.api.problems import SHA256, documented
+from aihub.api.views import NameFilter, Uid
 from aihub.delivery import approvals, deployments
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
 from aihub.registry.promotion import MAX_REASON
@@ -80,7 +80,7 @@ class DecisionBody(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)] = Field(
         description="Goes into the history and the audit log."
     )
-    artifact_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+    artifact_digest: Annotated[str, Field(pattern=SHA256)] | None = Field(
         default=None, description="Artefact that was looked at; of another one: 409."
     )
 
@@ -89,7 +89,7 @@ class DecisionBody(BaseModel):
 def list_approvals(
     who: Reader,
     state: Annotated[State | None, Query(description="Only those in this state.")] = None,
-    model: Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = None,
+    model: NameFilter = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ApprovalView]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from aihub.api.context import Caller, Needs
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
-from aihub.api.problems import documented
+from aihub.api.problems import TEXT, documented
 from aihub.api.views import Instant
 from aihub.store.audit_pages import find_events
 
@@ -22,7 +22,7 @@ AuditReader = Annotated[Caller, Depends(Needs("audit:read"))]
 KIND = "audit"
 Start = Annotated[Instant | None, Query(description="From this time on.")]
 End = Annotated[Instant | None, Query(description="Before this time.")]
-Text = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str | None, Query(max_length=256, pattern=TEXT)]
 
 
 class AuditEvent(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aihub.api.bodies import JsonRoute
 from aihub.api.context import ModelsReader
 from aihub.api.problems import documented
-from aihub.api.views import ModelName, VersionView
+from aihub.api.views import ModelName, VersionRef, VersionView
 from aihub.errors import NotFoundError
 from aihub.registry.queries import Queries
 from aihub.store import models as model_rows
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from aihub.registry.records import Version
 
 router = APIRouter(route_class=JsonRoute, tags=["versions"])
-VersionText = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9.]{1,64}$", description="Number, `v1.2.3` or git commit.")
-]
-VersionRef = VersionText | Annotated[int, Field(ge=1, le=2**31 - 1)]
 INCIDENTAL = {"requested_by", "created_at", "config_hash"}
 
 

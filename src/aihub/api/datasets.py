@@ -16,7 +16,7 @@ from aihub.api.conditional import tagged
 from aihub.api.context import Caller, Needs
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
-from aihub.api.problems import documented
+from aihub.api.problems import SHA256, TEXT, documented
 from aihub.delivery import datasets
 from aihub.errors import ConflictError, DataError, NotFoundError
 
@@ -27,13 +27,13 @@ router = APIRouter(route_class=JsonRoute, tags=["datasets"])
 Uploader = Annotated[Caller, Depends(Needs("datasets:write", makes_tenant=True))]
 Reader = Annotated[Caller, Depends(Needs("jobs:read"))]
 DatasetId = Annotated[
-    str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the table, as the upload answered it.")
+    str, Path(pattern=SHA256, description="SHA-256 of the table, as the upload answered it.")
 ]
 Label = Annotated[
     str,
     Query(
         max_length=datasets.MAX_NAME,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=TEXT,
         description="Name of the file, for people.",
         examples=["load.csv"],
     ),
@@ -42,7 +42,7 @@ ContentDigest = Annotated[
     str | None,
     Header(
         alias="X-Content-SHA256",
-        pattern=r"^[0-9a-f]{64}$",
+        pattern=SHA256,
         description="SHA-256 of the body; another one arrived: 422.",
     ),
 ]

@@ -16,7 +16,7 @@ from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import documented
 from aihub.api.rollouts import RolloutView
-from aihub.api.views import DeploymentView, Environment, ModelName
+from aihub.api.views import DeploymentView, Environment, ModelName, NameText, VersionRef
 from aihub.delivery import deployments, operations
 from aihub.delivery.orders import DeployOrder, RollbackOrder
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
@@ -35,11 +35,6 @@ router = APIRouter(route_class=JsonRoute, tags=["deployments"])
 curled = APIRouter(route_class=AnyTypeRoute, tags=["deployments"])
 Deployer = Annotated[Caller, Depends(Needs("deployments:write"))]
 KIND = "deployments"
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-VersionText = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9.]{1,64}$", description="Number, `v1.2.3` or git commit.")
-]
-VersionRef = Annotated[VersionText | Annotated[int, Field(ge=1, le=2**31 - 1)], Field()]
 ReasonText = Annotated[str, Field(max_length=MAX_REASON)]
 Sequence = Annotated[
     int | None,
@@ -57,7 +52,7 @@ class DeployBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: VersionRef
-    environment: Name = PRODUCTION
+    environment: NameText = PRODUCTION
     reason: ReasonText = Field(min_length=1, description="Why; goes into the history and the audit log.")
     expected_sequence: Sequence = None
     override: bool = Field(
@@ -97,7 +92,7 @@ class RollbackBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     target_version: VersionRef | None = None
-    environment: Name = PRODUCTION
+    environment: NameText = PRODUCTION
     reason: ReasonText = Field(default="", description="Why; goes into the history and the audit log.")
     expected_sequence: Sequence = None
 

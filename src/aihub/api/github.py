@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aihub.api.bodies import JsonRoute
 from aihub.api.border import LIMIT
 from aihub.api.context import PUBLIC
-from aihub.api.problems import documented
+from aihub.api.problems import NAME, documented
 from aihub.errors import InputError, UnauthorizedError, UnavailableError
 from aihub.github.oidc import MAX_TOKEN_CHARS
 from aihub.github.protection import MAX_BYTES, webhooks_of
@@ -27,9 +27,7 @@ class Exchange(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_CHARS, description="GitHub's OIDC token.")]
-    tenant: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Where several trust the job.")
-    ] = None
+    tenant: Annotated[str | None, Field(pattern=NAME, description="Where several trust the job.")] = None
 
 
 class SessionView(BaseModel):

@@ -15,7 +15,7 @@ from aihub.api.live import live_log
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode, encode
 from aihub.api.problems import documented
-from aihub.api.views import Uid
+from aihub.api.views import NameFilter, Uid
 from aihub.delivery import datasets, jobs
 from aihub.delivery.jobs import JobRequest
 from aihub.errors import ConflictError, NotFoundError
@@ -149,7 +149,7 @@ def _location(body: Accepted) -> dict[str, str]:
 def list_jobs(
     who: Reader,
     status: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
-    model: Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = None,
+    model: NameFilter = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[JobView]:

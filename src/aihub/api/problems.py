@@ -27,6 +27,15 @@ TYPE_PREFIX = "urn:aihub:problem:"
 MAX_ERRORS = 20
 MAX_FIELD_CHARS = 200
 MAX_DETAIL_CHARS = 4000
+NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""Form of the names of models, environments and schedules."""
+TEXT = r"^[^\x00-\x1f\x7f]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+_IN_WORDS = {
+    NAME: "take a name of up to 64 lower-case letters, digits and . _ -, with a letter or digit first",
+    TEXT: "holds a control character; remove it",
+    SHA256: "is no SHA-256: 64 lower-case hexadecimal digits",
+}
 _SENT = re.compile(r" \(got .*?\)(?=[.;,]|$)", re.DOTALL)
 _CODES = {
     400: "bad_request",
@@ -160,6 +169,9 @@ def _field(location: Sequence[int | str]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
+    words = _IN_WORDS.get(error.get("ctx", {}).get("pattern", ""))
+    if words is not None:
+        return words
     return _encodable(_SENT.sub("", str(error["msg"]).removeprefix("Value error, "))).rstrip(".")[:500]
 
 

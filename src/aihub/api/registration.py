@@ -16,7 +16,7 @@ from aihub.api.bodies import JsonRoute
 from aihub.api.border import LIMIT
 from aihub.api.context import Caller, Needs
 from aihub.api.once import Posted
-from aihub.api.problems import documented
+from aihub.api.problems import SHA256, documented
 from aihub.api.views import ModelName, VersionView
 from aihub.errors import ArtifactError, ConfigError, ConflictError, UnavailableError
 from aihub.registry.intake import take_in, version_of
@@ -69,7 +69,7 @@ async def register(
         ),
     ] = None,
     filename: Annotated[str, Query(max_length=256, description="For people; the content decides.")] = "",
-    digest: Annotated[str | None, Header(alias="X-Content-SHA256", pattern=r"^[0-9a-f]{64}$")] = None,
+    digest: Annotated[str | None, Header(alias="X-Content-SHA256", pattern=SHA256)] = None,
 ) -> Response:
     """Examine a model file in a confined process, bring it into the hub's own form, and make it a version.
 

@@ -13,7 +13,7 @@ from aihub.api.bodies import JsonRoute
 from aihub.api.context import Caller, Needs
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
-from aihub.api.problems import documented
+from aihub.api.problems import NAME, documented
 from aihub.delivery import schedules
 from aihub.delivery.schedules import ScheduleRequest
 from aihub.errors import ConflictError, NotFoundError
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=JsonRoute, tags=["schedules"])
 Reader = Annotated[Caller, Depends(Needs("jobs:read"))]
 Writer = Annotated[Caller, Depends(Needs("jobs:write"))]
-ScheduleId = Annotated[
-    str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Id of the schedule, or its name.")
-]
+ScheduleId = Annotated[str, Path(pattern=NAME, description="Id of the schedule, or its name.")]
 KIND = "schedules"
 
 

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from aihub.api.problems import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aihub.registry.records import Deployment, Version
 
-ModelName = Annotated[
-    str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Name of the model.", examples=["load"])
-]
+_REFERENCE = r"^[A-Za-z0-9.]{1,64}$"
+_MAX_NUMBER = 2**31 - 1
+NameText = Annotated[str, Field(pattern=NAME)]
+NameFilter = Annotated[str | None, Query(pattern=NAME)]
+ModelName = Annotated[str, Path(pattern=NAME, description="Name of the model.", examples=["load"])]
 Reference = Annotated[
     str,
     Path(
-        pattern=r"^[A-Za-z0-9.]{1,64}$",
+        pattern=_REFERENCE,
         description="A version: its number, `v1.2.3`, or at least 7 digits of its git commit.",
         examples=["v1.2.3"],
     ),
 ]
-Uid = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Id as it was given out.")]
-Environment = Annotated[
-    str | None,
-    Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Only this environment."),
+
+
+def _names_a_version(value: object) -> object:
+    # One complaint, and not one a branch of the union; `true` is no version 1.
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_NUMBER
+    if not is_number and not (isinstance(value, str) and re.fullmatch(_REFERENCE, value)):
+        raise ValueError("give a version: its number, `v1.2.3` or a git commit")
+    return value
+
+
+VersionRef = Annotated[
+    str | int,
+    BeforeValidator(_names_a_version),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _REFERENCE},
+                {"type": "integer", "minimum": 1, "maximum": _MAX_NUMBER},
+            ],
+            "description": "Number, `v1.2.3` or git commit.",
+        }
+    ),
 ]
+"""A version in a body."""
+Uid = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Id as it was given out.")]
+Environment = Annotated[str | None, Query(pattern=NAME, description="Only this environment.")]
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -82,8 +82,12 @@ class JobRequest(StrictModel):
     @classmethod
     def _as_the_guide_writes_it(cls, body: Any) -> Any:
         """Fill the model type of the config, and take the data from where it was written."""
-        if not isinstance(body, dict) or not isinstance(body.get("config"), dict):
+        if not isinstance(body, dict) or "config" not in body:
             return body
+        if not isinstance(body["config"], dict):
+            raise ConfigError(
+                "field 'config' is no object. Send what is to be trained in it.", field="config"
+            )
         body, config = dict(body), dict(body["config"])
         for name in ("data", "dataset"):
             found = config.pop(name, None)
@@ -94,6 +98,9 @@ class JobRequest(StrictModel):
             body["data"] = found
         if isinstance(body.get("data"), str):
             body["data"] = _source(body["data"])
+        if not isinstance(body.get("data"), dict | None):
+            message = "field 'data' is neither a text nor an object. Send {\"dataset_id\": ...}, or a path or an address."
+            raise ConfigError(message, field="data")
         if "model_type" in body:
             config.setdefault("model_type", body["model_type"])
         body["config"] = config

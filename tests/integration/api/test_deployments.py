@@ -80,6 +80,7 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_reason(
     ("body", "field"),
     [
         ({"version": 1}, "reason"), ({"version": 1, "reason": ""}, "reason"), ({"reason": "x"}, "version"),
+        ({"version": True, "reason": "x"}, "version"), ({"version": 2**31, "reason": "x"}, "version"), ({"version": "../1", "reason": "x"}, "version"),
         ({"version": 0, "reason": "x"}, "version"), ({"version": 1.5, "reason": "x"}, "version"),
         ({"version": 1, "reason": "x", "extra": 1}, "extra"), ({"version": 1, "reason": "x", "environment": "A B"}, "environment"),
         ({"version": 1, "reason": "x", "expected_sequence": -1}, "expected_sequence"), ([], ""), ("text", ""), (None, ""),
@@ -88,7 +89,7 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_reason(
 def test_a_wrong_body_names_its_field(api: Api, body: Any, field: str) -> None:
     answer = api("POST", "/models/load/deployments", json=body)
     assert answer.status_code == 422
-    assert answer.json().get("field", "").startswith(field)
+    assert answer.json().get("field", "") == field
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,8 @@ def test_a_submission_with_a_key_happens_once(api: Api) -> None:
         ({"model_type": "x"}, "model_type"), ({"priority": "urgent"}, "priority"), ({"config": {}}, "target"),
         ({"config": {**BODY["config"], "hyperparameters": {"learning_rate": 5000}}}, ""), ({"surprise": 1}, "surprise"),
         ({"config": {**BODY["config"], "hyperparameters": {"forcedsplits_filename": "/etc/passwd"}}}, ""),
-        ({"config": {**BODY["config"], "targt": "x"}}, "targt"), ({"tenant_id": "UPPER"}, "tenant_id"), ({"config": None}, ""),
-        ({"data": {"path": "a", "url": "b"}}, "data"), ({"data": {"dataset_id": "x"}}, ""), ({"data": 7}, ""), ({"queue": ""}, "queue"),
+        ({"config": {**BODY["config"], "targt": "x"}}, "targt"), ({"tenant_id": "UPPER"}, "tenant_id"), ({"config": None}, "config"), ({"config": []}, "config"),
+        ({"data": {"path": "a", "url": "b"}}, "data"), ({"data": {"dataset_id": "x"}}, ""), ({"data": 7}, "data"), ({"queue": ""}, "queue"),
         ({"policy": 3}, "policy"), ({"validation": []}, "validation"),
     ],
 )  # fmt: skip
