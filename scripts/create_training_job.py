@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Create a training job on a hub (AIHUB_URL, AIHUB_API_KEY); with --wait, --output or --report stay until its gate has spoken.
 
-Exit code when waiting, as of `aihub run`: 0 the gate passed, 1 it failed, 2 bad input, 3 internal.
+In GitHub Actions two runs for one commit are one job. Exit code when waiting, as of `aihub run`: 0 the gate passed, 1 it failed, 2 bad input, 3 internal.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from aihub import Client
+from aihub.cli import asking
 from aihub.cli.following import exit_code, fail, folder_or_file, keep, request_of, tell_end, watch
 from aihub.errors import AIHubError
 from aihub.training.spec import load_spec
@@ -44,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             request["config"].setdefault("hyperparameters", HYPERPARAMETERS)
             request["config"] |= {"model_type": args.model_type, "algorithm": args.algorithm}
             request |= {"tenant_id": args.tenant_id, "model_type": args.model_type}
-            data = client.datasets.upload(args.data_path)
-            job = client.jobs.submit(**request, priority=args.priority, dataset_id=data.dataset_id)
-            print(f"Job created: {job.job_id}", flush=True)
+            job = asking.submit(client, request | {"priority": args.priority}, args.data_path)
             if not (args.wait or args.output or args.report):
                 return 0
             job = watch(client, job.job_id)

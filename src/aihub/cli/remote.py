@@ -102,12 +102,13 @@ def _deployments(client: Client, name: str, *, as_json: bool) -> None:
     )
 
 
-def deploy(name: str, version: str, *, environment: str, reason: str, as_json: bool) -> None:
+def deploy(name: str, version: str, *, environment: str, reason: str, tag: bool, as_json: bool) -> None:
     """Put a version into an environment, or ask those who have to approve it."""
+    from aihub.cli import asking
     from aihub.client import Client
 
     with Client() as client:
-        answer = client.models.deploy(name, version, environment=environment, reason=reason)
+        answer = asking.deploy(client, name, version, environment=environment, reason=reason, tag=tag)
     if as_json:
         print_json(answer.raw)
     else:
@@ -128,12 +129,15 @@ def rollback(name: str, version: str | None, *, environment: str, reason: str, a
 
 def outcome(answer: Outcome) -> str:
     """Say in a few words what came of asking for a deployment."""
+    other = " (asked for before, by this run or another for the same commit)" if answer.replayed else ""
     if answer.deployment is not None:
-        return f"{answer.deployment.semantic} serves in {answer.deployment.environment}"
+        return f"{answer.deployment.semantic} serves in {answer.deployment.environment}{other}"
     if answer.approval is not None:
         approval = answer.approval.id
-        return f"waits for approval {approval}; next: aihub approve {approval} --reason TEXT"
-    return f"{answer.status.replace('_', ' ')}: {answer.reason}"
+        if answer.approval.state != "pending":
+            return f"approval {approval} was {answer.approval.state}{other}"
+        return f"waits for approval {approval}; next: aihub approve {approval} --reason TEXT{other}"
+    return f"{answer.status.replace('_', ' ')}: {answer.reason}{other}"
 
 
 def _minute(moment: datetime | None) -> str | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 REPEATED = frozenset({429, 502, 503, 504})
 """Answers of a hub, or of a proxy before it, that another try may better."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+"""Header of an answer that was given before, to the same request with the same key."""
 TENANT_HEADER = "X-AIHub-Tenant"
 _OK = 300
 
@@ -86,6 +88,10 @@ class Connection:
     def get(self, path: str, **params: Any) -> Any:
         """Return the JSON of a GET; parameters that are None are left out."""
         return _json_of(self._repeated("GET", path, params=_given(params)))
+
+    def text(self, path: str, accept: str) -> str:
+        """Return the text of a GET."""
+        return self._repeated("GET", path, params={}, headers={"Accept": accept}).text
 
     def pages(self, path: str, *, limit: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, page after page, at most `limit` of them."""
@@ -262,8 +268,11 @@ def _given(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json_of(response: httpx.Response) -> Any:
     try:
-        return json.loads(response.content)
+        document = json.loads(response.content)
     except ValueError:
         raise AIHubError(
             f"{response.url.host} answered with what is not JSON; is AIHUB_URL the address of a hub?"
         ) from None
+    if response.headers.get(REPLAYED) == "true" and isinstance(document, dict):
+        document["replayed"] = True
+    return document

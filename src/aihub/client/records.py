@@ -25,9 +25,12 @@ class Record:
     ----------
     raw
         The answer as it came, for machines.
+    replayed
+        Whether the request was made before with this idempotency key: this is what was answered then.
     """
 
     raw: Mapping[str, Any] = field(repr=False)
+    replayed: bool = False
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:

@@ -141,7 +141,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
             ["waits for approval apr_1", "aihub approve apr_1"],
         ),
         (
-            [Answer(201, {"status": "deployed", "approval": None, "deployment": DEPLOYMENT})],
+            [
+                Answer(201, {"status": "deployed", "approval": None, "deployment": DEPLOYMENT}),
+                Answer(200, VERSION),  # whose commit is tagged where it is checked out
+            ],
             ["deploy", "load", "2", "--reason", "better"],
             ["load 2: v1.1.0 serves in production"],
         ),
@@ -230,3 +233,49 @@ def test_local_commands_stay_local_without_a_hub(
     monkeypatch.setenv("AIHUB_HOME", str(tmp_path))
     monkeypatch.setenv("AIHUB_URL", "")
     assert "aihub run SPEC" in run("models")[1]
+
+
+def in_actions(monkeypatch: pytest.MonkeyPatch, attempt: str = "1") -> None:
+    given = {"ACTIONS": "true", "EVENT_NAME": "push", "SHA": "a" * 40, "RUN_ID": "1", "RUN_ATTEMPT": attempt}
+    for name, value in given.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+def test_a_failed_job_of_the_commit_is_asked_for_again_where_a_person_starts_the_run_again(
+    stand_in: StandIn, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, data = tmp_path / "load.yaml", tmp_path / "load.csv"
+    spec.write_text("name: load\ntraining: {target: load}\n")
+    data.write_text("timestamp,load\n2024-01-01,1\n")
+    dataset = Answer(200, {"dataset_id": "d" * 64})
+    old = Answer(201, {"job_id": "job_1", "status": "queued"}, REPLAYED)
+    failed = Answer(200, {**JOB, "status": "failed", "gate_passed": None, "result": None})
+    in_actions(monkeypatch)
+    stand_in.answers = [dataset, old, failed]
+    code, out, _ = run("jobs", "submit", str(spec), "--data", str(data))
+    assert code == 0
+    assert "its job is used" in out
+    key = stand_in.asked[1].headers["idempotency-key"]
+    assert key.startswith(f"github-commit-{'a' * 40}")
+
+    in_actions(monkeypatch, attempt="2")
+    again = Answer(201, {"job_id": "job_2", "status": "queued"})
+    stand_in.answers = [dataset, old, failed, again, Answer(200, {**JOB, "job_id": "job_2"})]
+    code, out, _ = run("jobs", "submit", str(spec), "--data", str(data))
+    assert "Job created: job_2" in out
+    assert stand_in.asked[4].headers["idempotency-key"] == key
+    assert stand_in.asked[6].path.endswith("/job_1/retry")
+
+
+def test_a_repeated_request_for_a_deployment_says_how_things_stand_now(
+    stand_in: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_actions(monkeypatch)
+    waiting = Answer(202, {"status": "waiting", "approval": APPROVAL}, REPLAYED)
+    stand_in.answers = [waiting, Answer(200, {**APPROVAL, "state": "approved"})]
+    code, out, _ = run("deploy", "load", "3", "--reason", "better")
+    assert code == 0
+    assert "approval apr_1 was approved (asked for before" in out
