@@ -91,8 +91,23 @@ class Hub:
             key=hmac.digest(self.settings.read_audit_key(), b"aihub.serving.columns", "sha256"),
             limits=limits,
             history_of=RecentActuals(self.monitoring_engine),
+            check=self._check_signature,
             on_error=on_error,
         )
+
+    def _check_signature(self, tenant: str, model: str, environment: str, number: int, digest: str) -> None:
+        """Refuse to load what no trusted key has signed as it is now, where the environment asks for that."""
+        from aihub.errors import ArtifactError
+
+        if environment not in self.signing.required:
+            return
+        registry = self.registry_of(tenant)
+        version = registry.version(model, number)
+        if version.digest != digest:
+            raise ArtifactError(
+                f"{version} has another artefact than the one that was deployed; look who changed it"
+            )
+        registry.check_signature(version)
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from aihub.cli.options import PATH
+from aihub.cli.options import PATH, is_remote
 from aihub.errors import NotFoundError
 from aihub.hub import opened
 
@@ -21,7 +21,13 @@ _OUTPUT = click.option("--output", type=PATH, help="Write to this file instead o
 @click.argument("name")
 @_OUTPUT
 def changelog(name: str, output: Path | None) -> None:
-    """Write the changelog of model NAME from lineage and decisions, in Markdown."""
+    """Write the changelog of model NAME from lineage and decisions, in Markdown: of the hub AIHUB_URL, else of this folder."""
+    if is_remote():
+        from aihub.client import Client
+
+        with Client() as client:
+            _give(client.models.changelog(name), output)
+        return
     from aihub.registry.changelog import changelog as write
 
     with opened() as hub:
@@ -37,7 +43,22 @@ def changelog(name: str, output: Path | None) -> None:
 @click.argument("version")
 @_OUTPUT
 def bom(name: str, version: str, output: Path | None) -> None:
-    """Write the bill of materials of VERSION of model NAME: CycloneDX with a model card, in JSON."""
+    """Write the bill of materials of VERSION of model NAME: CycloneDX with a model card, in JSON.
+
+    Of the hub AIHUB_URL, else of this folder.
+    """
+    bill = _bill_of_hub(name, version) if is_remote() else _bill_here(name, version)
+    _give(json.dumps(bill, indent=2, ensure_ascii=False) + "\n", output)
+
+
+def _bill_of_hub(name: str, version: str) -> dict[str, Any]:
+    from aihub.client import Client
+
+    with Client() as client:
+        return client.models.bom(name, version)
+
+
+def _bill_here(name: str, version: str) -> dict[str, Any]:
     import aihub
     from aihub.registry.bom import bill_of_materials
 
@@ -45,8 +66,7 @@ def bom(name: str, version: str, output: Path | None) -> None:
         registry = hub.registry
         found = registry.version(name, version)
         artifact = registry.artifacts.get(found.digest)
-        bill = bill_of_materials(found, artifact, tenant=registry.tenant, hub_version=aihub.__version__)
-    _give(json.dumps(bill, indent=2, ensure_ascii=False) + "\n", output)
+        return bill_of_materials(found, artifact, tenant=registry.tenant, hub_version=aihub.__version__)
 
 
 def _give(text: str, output: Path | None) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aihub.cli.console import print_json
-from aihub.cli.options import PATH, json_option
-from aihub.errors import ConflictError
+from aihub.cli.options import PATH, is_remote, json_option
+from aihub.errors import ArtifactError, ConflictError
 from aihub.hub import opened
 
 if TYPE_CHECKING:
@@ -60,7 +60,19 @@ def sign(name: str, version: str, *, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def verify(name: str, version: str, *, as_json: bool) -> None:
-    """Check that a trusted key has signed VERSION of model NAME as it is now; exit code 2 where none has."""
+    """Check that a trusted key has signed VERSION of model NAME as it is now; exit code 2 where none has.
+
+    With AIHUB_URL the hub checks, and its trusted keys count; else those of AIHUB_TRUSTED_KEYS_FILE.
+    """
+    if is_remote():
+        from aihub.client import Client
+
+        with Client() as client:
+            found = client.models.signatures(name, version)
+        if not found["holds"]:
+            raise ArtifactError(str(found["reason"]))
+        _show(name, version, found["keys"], "signature holds, by", as_json=as_json)
+        return
     with opened() as hub:
         keys = hub.registry.check_signature(hub.registry.version(name, version))
     _show(name, version, keys, "signature holds, by", as_json=as_json)

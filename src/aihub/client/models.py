@@ -67,6 +67,21 @@ class Models:
         )
         return lineage
 
+    def changelog(self, name: str) -> str:
+        """Return what changed with every version, in Markdown, newest first."""
+        return self._connection.text(path_of("models", name, "changelog"), "text/markdown")
+
+    def bom(self, name: str, version: str | int) -> dict[str, Any]:
+        """Return the bill of materials of a version: CycloneDX with a model card."""
+        bill: dict[str, Any] = self._connection.get(path_of("models", name, "versions", version, "bom"))
+        return bill
+
+    def signatures(self, name: str, version: str | int) -> dict[str, Any]:
+        """Return the signatures of a version, and whether one of a key that the hub trusts holds for it as it is now."""
+        path = path_of("models", name, "versions", version, "signatures")
+        found: dict[str, Any] = self._connection.get(path)
+        return found
+
     def download(self, name: str, version: str | int, target: Path | str) -> Version:
         """Write the artefact of a version to the file `target`, checked against its digest.
 

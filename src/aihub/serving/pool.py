@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from aihub.serving.log import PredictionLog
 
     HistoryOf: TypeAlias = Callable[[str, str], tuple[Any, Past] | None]
+    Check: TypeAlias = Callable[[str, str, str, int, str], None]
 
 WARM = 3
 """Versions per model and environment that stay in memory beside the champion."""
@@ -82,6 +83,9 @@ class ServingPool:
     history_of
         Actuals of a tenant's model that came after the training, and their revision; None where there are none or
         the revision is the one before. Called on the pool's own thread.
+    check
+        Called with tenant, model, environment, number and digest of a version before it is loaded; raises where that is
+        not to be.
     on_error
         Told of every failure of the thread.
     """
@@ -96,6 +100,7 @@ class ServingPool:
         key: bytes,
         limits: Limits | None = None,
         history_of: HistoryOf | None = None,
+        check: Check | None = None,
         on_error: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         self._engine = engine
@@ -105,6 +110,7 @@ class ServingPool:
         self._key = key
         self._limits = limits
         self._history_of = history_of
+        self._check = check
         self._on_error = on_error
         self._routes: Mapping[Key, Route] = {}
         self._warm: dict[Key, _Warm] = {}
@@ -293,6 +299,8 @@ class ServingPool:
         mark = f"{digest} {_libraries()}"
         path = self._artifacts.path(digest)
         self._artifacts.verify(digest)
+        if self._check is not None:
+            self._check(*key, row["number"], digest)
         model = compile_version(
             path, limits=self._limits, unseen=rules.unseen_categories, is_tried=mark in tried
         )

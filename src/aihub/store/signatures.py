@@ -42,12 +42,18 @@ def put(
     insert_unless_there(connection, signatures, row)
 
 
+def select(connection: Connection, *, tenant: str, version_uid: str) -> list[dict[str, Any]]:
+    """Signatures of a version with who made them when, oldest first."""
+    columns = signatures.c
+    query = (
+        sa.select(columns.key_id, columns.signed_by, columns.signed_at, columns.envelope)
+        .join(versions, versions.c.id == columns.version_id)
+        .where(columns.tenant_id == tenant, versions.c.uid == version_uid)
+        .order_by(columns.id)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def envelopes(connection: Connection, *, tenant: str, version_uid: str) -> list[dict[str, Any]]:
     """Envelopes of a version, oldest first."""
-    query = (
-        sa.select(signatures.c.envelope)
-        .join(versions, versions.c.id == signatures.c.version_id)
-        .where(signatures.c.tenant_id == tenant, versions.c.uid == version_uid)
-        .order_by(signatures.c.id)
-    )
-    return list(connection.scalars(query))
+    return [row["envelope"] for row in select(connection, tenant=tenant, version_uid=version_uid)]

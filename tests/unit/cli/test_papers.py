@@ -13,6 +13,7 @@ from aihub.cli.main import run
 from aihub.hub import opened
 from aihub.registry.artifacts import Manifest, pack
 from aihub.registry.lineage import collect
+from scripted_hub import Answer, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,35 @@ def test_a_version_is_signed_and_verified(
     assert run(["signing", "sign", model, "1"]) == 0
     assert run(["signing", "verify", model, "1"]) == 0
     assert "signature holds" in capsys.readouterr().out
+
+
+def test_papers_of_a_hub_are_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving() as hub:
+        monkeypatch.setenv("AIHUB_URL", hub.url)
+        monkeypatch.setenv("AIHUB_HOME", str(tmp_path / "nothing"))
+        said = {"holds": False, "keys": [], "reason": "load v1.0.0 is not signed; sign it"}
+        hub.answers = [
+            Answer(200, b"# Changelog of load\n", {"Content-Type": "text/markdown"}),
+            Answer(200, {"bomFormat": "CycloneDX"}),
+            Answer(200, said),
+            Answer(200, {**said, "holds": True, "keys": ["k" * 64]}),
+        ]
+        assert run(["changelog", "load"]) == 0
+        assert capsys.readouterr().out == "# Changelog of load\n"
+        assert run(["bom", "load", "v1.0.0"]) == 0
+        assert json.loads(capsys.readouterr().out)["bomFormat"] == "CycloneDX"
+        assert run(["signing", "verify", "load", "v1.0.0"]) == 2
+        assert "not signed" in capsys.readouterr().err
+        assert run(["signing", "verify", "load", "v1.0.0"]) == 0
+        assert "signature holds, by kkkk" in capsys.readouterr().out
+        assert [asked.path for asked in hub.asked] == [
+            "/models/load/changelog",
+            "/models/load/versions/v1.0.0/bom",
+            *["/models/load/versions/v1.0.0/signatures"] * 2,
+        ]
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_channels_are_shown_and_tried(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import tabled
+from aihub.registry.signing import load_signing, new_key
 from aihub.serving.answering import answer_question
 from aihub.serving.blackbox import BlackBox
 from aihub.serving.pool import WARM
@@ -231,6 +233,50 @@ def test_a_version_that_ended_two_processes_is_not_asked_again(
         assert "ended the serving process twice" in pool.failures[KEY]
         # What answers is the last version before it.
         assert ask(pool)["version"] == 1
+    finally:
+        pool.stop()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE versions SET git_commit = 'f00' WHERE number = 2",
+        "UPDATE versions SET digest = (SELECT digest FROM versions WHERE number = 3) WHERE number = 2",
+        "UPDATE versions SET status = 'rejected' WHERE number = 2",
+        "DELETE FROM signatures WHERE version_id = (SELECT id FROM versions WHERE number = 2)",
+        "",
+    ],
+)
+def test_what_was_changed_after_its_deployment_is_not_loaded_where_signatures_are_asked_for(
+    change: str,
+    hub: Hub,
+    tmp_path: Path,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(new_key()[0])
+    strict = replace(hub, signing=load_signing(file, None, frozenset({"production"})))
+    versions = [register(1.0), register(2.0)]
+    for version in versions:
+        strict.registry.sign("load", version.number, actor="ann", now=NOW)
+        deploy(version)
+        deploy(version, environment="staging")
+    register(3.0)
+    with write(hub.engine, tenant="default") as connection:
+        if change:
+            connection.execute(sa.text(change))
+    if not change:
+        path = hub.artifacts.path(versions[1].digest)
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:-1])
+    pool = strict.serving_pool()
+    pool.start()
+    try:
+        assert "version 2" in pool.failures[KEY]
+        assert ask(pool)["version"] == 1, "the last one that holds answers"
+        has_failed_in_staging = ("default", "load", "staging") in pool.failures
+        assert has_failed_in_staging is (change == ""), "only production asks for signatures"
     finally:
         pool.stop()
 
