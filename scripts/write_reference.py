@@ -247,12 +247,23 @@ _CLIENT = [
     (
         "`AIHUB_URL`",
         "`http://localhost:8000`",
-        "The hub. Without it `models`, `deploy` and `rollback` work on `AIHUB_HOME`.",
+        "The hub. Without it `models`, `deploy`, `rollback`, `changelog`, `bom` and `signing verify` work on `AIHUB_HOME`.",
     ),
     ("`AIHUB_API_KEY`", "", "The key."),
     ("`AIHUB_API_KEY_FILE`", "", "A file that holds the key."),
     ("`AIHUB_TENANT`", "", "Tenant to act in, for the keys of those who run the hub."),
     ("`AIHUB_ALLOW_HTTP`", "", "`1`: a key may go over plain http to another machine."),
+    ("`AIHUB_AUDIENCE`", "`AIHUB_URL`", "Whom GitHub's token is for that `aihub login` asks for."),
+    (
+        "`SLACK_WEBHOOK_URL`",
+        "",
+        "Where `notify.py` and the watching scripts say something, where `AIHUB_NOTIFY_FILE` names no channel.",
+    ),
+    (
+        "`GITHUB_SHA`, `GITHUB_RUN_ID`, ...",
+        "",
+        "Set by GitHub Actions: the commit of a version, and what makes requests of one commit one.",
+    ),
     ("`AIHUB_OUTPUT`", "", "What `--output` of `create_training_job.py` is where it is not given."),
 ]
 

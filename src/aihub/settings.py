@@ -135,9 +135,6 @@ class Settings(BaseModel):
     rate_limit_per_s, rate_burst
         Requests of one principal that are let through, on the average and at once; 0 means no limit. Predictions are
         not counted (`AIHUB_RATE_LIMIT_PER_S`, `AIHUB_RATE_BURST`).
-
-    A setting that holds a secret, and the two addresses, which may hold a password, can also be read from a file: the
-    variable's name with ``_FILE`` behind it (`AIHUB_BOOTSTRAP_KEY_FILE`, `AIHUB_DATABASE_URL_FILE`, ...).
     signing_key_file, trusted_keys_file
         PEM files of the Ed25519 key that signs every version, and of the public keys whose signatures count
         (`AIHUB_SIGNING_KEY_FILE`, `AIHUB_TRUSTED_KEYS_FILE`).
@@ -145,6 +142,9 @@ class Settings(BaseModel):
         Environments into which only signed versions go, separated by commas (`AIHUB_REQUIRE_SIGNATURE`).
     notify_file
         YAML file of channels and routes (`AIHUB_NOTIFY_FILE`).
+
+    A setting that holds a secret, and the two addresses, which may hold a password, can also be read from a file: the
+    variable's name with ``_FILE`` behind it (`AIHUB_BOOTSTRAP_KEY_FILE`, `AIHUB_DATABASE_URL_FILE`, ...).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from aihub.settings import PREFIX, RESERVED, Settings
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,6 +39,12 @@ def test_every_page_is_in_the_navigation() -> None:
         if str(page.relative_to(ROOT / "docs")) not in navigation
     ]
     assert not missing
+
+
+def test_every_variable_is_on_the_page() -> None:
+    rows = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    ours = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | RESERVED - {"AIHUB_SHARED_DATA"}
+    assert [name for name in sorted(ours) if f"| `{name}`" not in rows] == []
 
 
 def test_the_description_of_the_api_is_what_the_code_would_write(tmp_path: Path) -> None:
