@@ -139,6 +139,33 @@ def test_a_rollout_whose_champion_has_gone_ends(registry: Registry) -> None:
         operations.stop(registry, running.uid, actor="dora", reason="again", now=later)
 
 
+def test_a_newcomer_whose_artefact_is_gone_ends_its_rollout_and_holds_up_nobody(registry: Registry) -> None:
+    canary(registry)
+    found = registry.version(MODEL, 2)
+    registry.artifacts.path(found.digest).unlink()
+    later = NOW + timedelta(hours=2)
+    ((_, decision),) = due.advance_due(registry, later, lambda _rollout, _now: (GOOD, GOOD))
+    assert isinstance(decision, Stop)
+    assert champion(registry) == 1
+
+
+def test_a_fault_of_one_tenant_keeps_no_other_from_its_turn(registry: Registry) -> None:
+    canary(registry)
+    theirs = registry_on(registry.engine, registry.artifacts.root.parent, "zeta")
+    register(theirs, policy={"environments": ONE_WORD})
+    order(theirs, 1)
+    hub: Any = SimpleNamespace(
+        engine=registry.engine, registry_of=lambda tenant, _source: theirs if tenant == "zeta" else registry
+    )
+
+    def live(_rollout: RolloutRecord, _now: datetime) -> tuple[Live, Live]:
+        raise NotFoundError("version", "7")
+
+    with pytest.raises(NotFoundError):
+        due.run_due(hub, NOW + timedelta(days=30), live)
+    assert "approval.expired" in actions(theirs)
+
+
 def test_a_step_that_somebody_else_took_is_not_taken_twice(registry: Registry) -> None:
     register(registry)
     order(registry, 1, override=True, role=Role.ADMIN)

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from aihub.registry.promotion import Order
+from aihub.registry.records import Action
 from aihub.serving import following
 from aihub.serving.following import Follower
+from aihub.store import served
 from aihub.store.deployments import announce
-from aihub.store.engine import write
+from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.tables import models
+from orders import MODEL, NOW, register, registry_on
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     from sqlalchemy.engine import Engine
 
@@ -34,3 +40,21 @@ def test_a_follower_is_told_of_a_commit_soon(database: Engine, monkeypatch: pyte
             assert time.monotonic() - began < 1.0
     finally:
         follower.close()
+
+
+def test_a_deployment_is_seen_although_a_later_one_was_committed_before_it(
+    postgresql: Engine, tmp_path: Path
+) -> None:
+    ours, theirs = (registry_on(postgresql, tmp_path, tenant) for tenant in ("ours", "theirs"))
+    for registry in (ours, theirs):
+        for _ in range(2):
+            register(registry)
+        registry.deploy(MODEL, 1, actor="ann", reason="first", now=NOW)
+    order = Order(action=Action.DEPLOY, environment="production", actor="ann", reason="better", now=NOW)
+    with write(postgresql, tenant="ours") as connection:
+        ours.activate_in(connection, MODEL, 2, order)
+        theirs.deploy(MODEL, 2, actor="bob", reason="better", now=NOW)
+        with read(postgresql, tenant=EVERY_TENANT) as other:
+            before = served.signature(other)
+    with read(postgresql, tenant=EVERY_TENANT) as connection:
+        assert served.signature(connection) != before

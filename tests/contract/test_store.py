@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from aihub.errors import ConflictError
+from aihub.errors import ConflictError, UnavailableError
 from aihub.store import models, outbox, schema, tables
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.schema_tables import metadata
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Engine
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -125,3 +127,16 @@ def test_writers_wait_for_each_other(database: Engine) -> None:
         thread.join()
     with read(database, tenant=EVERY_TENANT) as connection:
         assert len(models.list_models(connection, tenant="default")) == 8
+
+
+def test_a_pool_without_a_free_connection_is_an_error_worth_repeating(tmp_path: Path) -> None:
+    engine = sa.create_engine(
+        f"sqlite:///{tmp_path / 'a.db'}", pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    with (
+        read(engine, tenant="default"),
+        pytest.raises(UnavailableError, match="in use"),
+        read(engine, tenant="a"),
+    ):
+        pass
+    engine.dispose()

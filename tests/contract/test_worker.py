@@ -15,6 +15,7 @@ from aihub.delivery import jobs
 from aihub.delivery.jobs import JobState
 from aihub.delivery.kinds import KINDS, Kind
 from aihub.delivery.periodic import Periodic, run_if_due
+from aihub.delivery.queue import Queue
 from aihub.delivery.worker import Worker
 from aihub.errors import InputError, UnavailableError
 from aihub.store.engine import EVERY_TENANT, read, write
@@ -189,3 +190,31 @@ def test_a_periodic_task_that_fails_says_so_and_is_tried_again(hub: Hub) -> None
                 return connection.scalar(query)
 
         wait_for(lambda: error() == "not today")
+
+
+def test_a_fault_of_the_hub_ends_neither_the_loop_nor_the_pulse(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter(["the loop", "the pulse", "the pulse"])
+
+    def once_broken(*_: object) -> None:
+        for fault in faults:
+            raise RuntimeError(fault)
+
+    claim, beat = Queue.claim, Worker._beat
+    monkeypatch.setattr(Queue, "claim", lambda *given: once_broken() or claim(*given))
+    monkeypatch.setattr(Worker, "_beat", lambda worker: once_broken() or beat(worker))
+    (one,) = enqueue(hub.engine, "default")
+    with working(hub):
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.COMPLETED)
+        assert {"worker-loop", "worker-pulse"} <= {thread.name for thread in threading.enumerate()}
+
+
+def test_a_quick_job_that_breaks_takes_none_of_its_turn_along(hub: Hub) -> None:
+    def quick(leases: object) -> None:
+        raise RuntimeError(str(leases))
+
+    enqueue(hub.engine, "default", kind="shaky")
+    (after,) = enqueue(hub.engine, "default")
+    with working(hub, Kind("shaky", quick=quick)):
+        wait_for(lambda: job(hub.engine, after.uid).state is JobState.COMPLETED)

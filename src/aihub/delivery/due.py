@@ -12,7 +12,7 @@ from aihub.delivery.approvals import EXPIRED_AT_ONCE, HUB
 from aihub.delivery.orders import Outcome
 from aihub.delivery.standing import frozen_now
 from aihub.delivery.strategy import Promote, Stay, Stop, advance
-from aihub.errors import AIHubError, ConflictError, UnavailableError
+from aihub.errors import AIHubError, ArtifactError, ConflictError, UnavailableError
 from aihub.store import approvals as approval_rows
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import approvals as approval_table
@@ -41,13 +41,26 @@ def run_due(
     ----------
     live
         Answers what champion and newcomer of a rollout did since its last step; without it rollouts stay as they are.
+
+    Raises
+    ------
+    AIHubError
+        The first fault, after all tenants had their turn.
     """
+    faults: list[AIHubError] = []
     for tenant in _tenants(hub, now):
         registry = hub.registry_of(tenant, "hub clock")
-        _expire(registry, now)
-        carry_out_due(registry, now)
-        if live is not None:
-            advance_due(registry, now, live)
+        try:
+            _expire(registry, now)
+            carry_out_due(registry, now)
+            if live is not None:
+                advance_due(registry, now, live)
+        except UnavailableError:
+            raise
+        except AIHubError as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
 
 
 def _expire(registry: Registry, now: datetime) -> None:
@@ -84,21 +97,38 @@ def carry_out_due(registry: Registry, now: datetime) -> list[Outcome]:
 def advance_due(
     registry: Registry, now: datetime, live: Callable[[RolloutRecord, datetime], tuple[Live, Live]]
 ) -> list[tuple[RolloutRecord, Advance]]:
-    """Let each rollout of the tenant go on, become champion or end, as its live numbers say. Idempotent."""
+    """Let each rollout of the tenant go on, become champion or end, as its live numbers say. Idempotent.
+
+    Raises
+    ------
+    AIHubError
+        The first fault, after all rollouts were looked at.
+    """
     with read(registry.engine, tenant=registry.tenant) as connection:
         running = rollouts.all_active(connection, tenant=registry.tenant)
     decided: list[tuple[RolloutRecord, Advance]] = []
+    faults: list[AIHubError] = []
     for rollout in running:
-        champion, newcomer = live(rollout, now)
-        decision = advance(rollout.progress, champion, newcomer, now)
-        with write(registry.engine, tenant=registry.tenant) as connection:
-            if not isinstance(decision, Stay | Stop):
-                freeze = frozen_now(
-                    connection, registry.tenant, rollout.version_uid, rollout.environment, now
-                )
-                decision = decision if freeze is None else Stay(str(freeze))
-            decided.append((rollout, _applied(registry, rollout, decision, now, connection)))
+        try:
+            decided.append((rollout, _advanced(registry, rollout, live(rollout, now), now)))
+        except UnavailableError:
+            raise
+        except AIHubError as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return decided
+
+
+def _advanced(
+    registry: Registry, rollout: RolloutRecord, figures: tuple[Live, Live], now: datetime
+) -> Advance:
+    decision = advance(rollout.progress, *figures, now)
+    with write(registry.engine, tenant=registry.tenant) as connection:
+        if not isinstance(decision, Stay | Stop):
+            freeze = frozen_now(connection, registry.tenant, rollout.version_uid, rollout.environment, now)
+            decision = decision if freeze is None else Stay(str(freeze))
+        return _applied(registry, rollout, decision, now, connection)
 
 
 def _applied(
@@ -107,7 +137,7 @@ def _applied(
     try:
         with connection.begin_nested():
             rollouts.apply(connection, registry, rollout.uid, decision, actor=HUB, now=now)
-    except ConflictError as error:
+    except (ConflictError, ArtifactError) as error:
         if not isinstance(decision, Promote):
             # Somebody else has moved or ended it in this moment.
             return Stay(str(error))

@@ -6,6 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from aihub.store.job_rows import CHANNEL
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Listener:
         while not self._stopping.is_set():
             try:
                 self._receive()
-            except psycopg.Error as error:
+            except (psycopg.Error, SQLAlchemyError) as error:
                 _LOG.info("not listening, polling instead: %s", error)
             self.is_listening = False
             self._stopping.wait(RECONNECT_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from aihub.delivery import rollouts
 from aihub.delivery.deployments import rollback
 from aihub.delivery.jobs import JobRequest, submit
 from aihub.delivery.orders import RollbackOrder
-from aihub.errors import ConflictError
+from aihub.errors import AIHubError, ConflictError, TooManyError, UnavailableError
 from aihub.monitoring.watch_policy import Action
 from aihub.store import outbox
 from aihub.store.monitoring_tables import watch_events
@@ -53,24 +53,41 @@ class Actions:
     now: datetime
 
     def carry_out(self, decisions: Sequence[Decision]) -> tuple[tuple[Decision, ...], list[str]]:
-        """Do what was decided; return what was done, and why the rest was not."""
-        done: list[Decision] = []
+        """Do what was decided; return what was done, and why the rest was not. One that fails takes none of the others along.
+
+        Raises
+        ------
+        UnavailableError
+            The database does not answer.
+        """
         notes: list[str] = []
-        for decision in decisions:
-            try:
-                if decision.action is Action.ROLLBACK:
-                    self._roll_back(decision)
-                elif decision.action is Action.STOP_CANARY:
-                    self._stop_canary(decision)
-                elif decision.action is Action.RETRAIN:
-                    self._retrain()
-            except ConflictError as error:
-                # Somebody else has changed the deployment since it was looked at: nothing is done twice.
-                notes.append(f"{decision.rule}: not done, {error}")
-                continue
-            self._write_down(decision)
-            done.append(decision)
-        return tuple(done), notes
+        tried = [self._tried(decision, notes) for decision in decisions]
+        return tuple(one for one in tried if one is not None), notes
+
+    def _tried(self, decision: Decision, notes: list[str]) -> Decision | None:
+        """Do one thing and return it; where it is refused, why goes into `notes`, and what was done instead comes back."""
+        try:
+            # What a refusal has written by then is taken back.
+            with self.connection.begin_nested():
+                self._carry_out(decision)
+        except AIHubError as error:
+            if isinstance(error, UnavailableError) and not isinstance(error, TooManyError):
+                raise
+            notes.append(f"{decision.rule}: not done, {error}")
+            # Where somebody else has changed the deployment nothing is left to do; else a person has to go back.
+            if decision.action is not Action.ROLLBACK or isinstance(error, ConflictError):
+                return None
+            decision = replace(decision, action=Action.PAGE, waits=str(error))
+        self._write_down(decision)
+        return decision
+
+    def _carry_out(self, decision: Decision) -> None:
+        if decision.action is Action.ROLLBACK:
+            self._roll_back(decision)
+        elif decision.action is Action.STOP_CANARY:
+            self._stop_canary(decision)
+        elif decision.action is Action.RETRAIN:
+            self._retrain()
 
     def _roll_back(self, decision: Decision) -> None:
         champion = self.champion

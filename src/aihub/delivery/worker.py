@@ -158,15 +158,18 @@ class Worker:
             self._wake.clear()
             try:
                 claimed = self._turn(finished)
+                finished = self._begin(claimed)
             except AIHubError as error:
                 _LOG.warning("no jobs are taken: %s", error)
-                self._stopping.wait(PAUSE_S)
-                if self._stopping.is_set():
-                    return
+            except Exception:  # noqa: BLE001 - the border of the loop: without it the worker would live and do nothing
+                _LOG.exception("no jobs are taken")
+            else:
+                if not claimed:
+                    self._wake.wait(LISTENING_POLL_S if self._listener.is_listening else POLL_S)
                 continue
-            finished = self._begin(claimed)
-            if not claimed:
-                self._wake.wait(LISTENING_POLL_S if self._listener.is_listening else POLL_S)
+            self._stopping.wait(PAUSE_S)
+            if self._stopping.is_set():
+                return
 
     def _turn(self, finished: list[Lease]) -> list[Lease]:
         """Complete the quick jobs of the turn before and claim the next ones, in one transaction."""
@@ -197,8 +200,12 @@ class Worker:
         for lease in claimed:
             kind = self._kinds.get(lease.kind)
             if kind is not None and kind.quick is not None:
-                kind.quick([lease])
-                quick.append(lease)
+                try:
+                    kind.quick([lease])
+                except Exception:  # noqa: BLE001 - one job must not take along those that were claimed with it
+                    _LOG.exception("job %s is left to others", lease.uid)
+                else:
+                    quick.append(lease)
             else:
                 self._start(lease, kind)
         return quick
@@ -237,6 +244,8 @@ class Worker:
             except AIHubError as error:
                 # Trainings go on: whether the lease still counts is asked again before anything is written.
                 _LOG.warning("leases are not renewed: %s", error)
+            except Exception:  # noqa: BLE001 - the border of the pulse: without it every job would be lost
+                _LOG.exception("leases are not renewed")
 
     def _look(self) -> None:
         with self._lock:

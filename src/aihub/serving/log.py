@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import UnavailableError
@@ -172,13 +173,28 @@ class PredictionLog:
             taken = [(channel, *channel.take()) for channel in self._channels.values()]
             self._channels.clear()
         for channel, rows, blocks in taken:
-            if rows:
-                self._held.append(of_rows(channel, rows))
-            self._held += of_blocks(channel, blocks)
+            self._hold(channel, rows, blocks)
         while self._held:
             first = self._held[0]
             group = [one for one in self._held if (one.tenant, one.model) == (first.tenant, first.model)]
             self._write(group)
+
+    def _hold(self, channel: Channel, rows: list[tuple[Any, ...]], blocks: list[Any]) -> None:
+        """Turn what one version has answered into batches; what cannot be turned is lost and must not stop the others."""
+        # The answer to a horizon of one step has no features: its row is empty.
+        groups = [[entry for entry in rows if bool(entry[1]) is has_row] for has_row in (True, False)]
+        parts = [(len(group), partial(_batches_of_rows, channel, group)) for group in groups if group]
+        if blocks:
+            parts.append((sum(len(ids) for ids, _, _ in blocks), partial(of_blocks, channel, blocks)))
+        for count, made in parts:
+            try:
+                self._held += made()
+            except Exception as error:  # noqa: BLE001 - border of the writer, as below
+                self._on_error(error)
+                self.last_error = f"{type(error).__name__}: {error}"
+                self.counts.lost += count
+                with self._lock:
+                    self.pending -= count
 
     def _write(self, group: list[PredictionBatch]) -> None:
         try:
@@ -211,6 +227,10 @@ class PredictionLog:
                 self._stopping.wait(RETRY_S)
             if is_last:
                 return
+
+
+def _batches_of_rows(channel: Channel, entries: list[tuple[Any, ...]]) -> list[PredictionBatch]:
+    return [of_rows(channel, entries)]
 
 
 def _is_sampled(number: int, share: float) -> bool:

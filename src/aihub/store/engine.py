@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aihub.errors import ConfigError, UnavailableError
 from aihub.store.lite import Turns, driver, has_wal_fault
@@ -207,6 +208,9 @@ def _translated(engine: Engine) -> Iterator[None]:
         message = (
             f"database {where} does not answer: {error.orig}; check that it is up and not locked, then repeat"
         )
+        raise UnavailableError(message) from error
+    except PoolTimeout as error:
+        message = "all connections to the database are in use; repeat the request"
         raise UnavailableError(message) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError or not isinstance(error.orig, driver().DatabaseError):

@@ -25,13 +25,14 @@ _VERSION = (
 def signature(connection: Connection) -> tuple[Any, ...]:
     """Return figures that change whenever something else serves, for less than reading what does."""
     is_open = deployments.c.ended_at.is_(None)
+    # The sum: on PostgreSQL a deployment with a smaller id may be committed after one with a larger.
     first = connection.execute(
-        sa.select(sa.func.max(deployments.c.id), sa.func.count()).where(is_open).select_from(deployments)
+        sa.select(sa.func.sum(deployments.c.id), sa.func.count()).where(is_open).select_from(deployments)
     ).one()
     is_active = rollouts.c.state == "active"
     second = connection.execute(
         sa.select(
-            sa.func.max(rollouts.c.id),
+            sa.func.sum(rollouts.c.id),
             sa.func.count(),
             sa.func.sum(rollouts.c.share),
             sa.func.max(rollouts.c.stepped_at),

@@ -80,6 +80,29 @@ def test_what_was_answered_is_written_as_it_was() -> None:
     assert log.counts.written == 7
 
 
+def test_a_horizon_of_one_step_is_written_beside_rows_with_features() -> None:
+    disk = Disk()
+    log = PredictionLog(disk.write)
+    to = channel(log)
+    made = put(log, to)
+    number = log.ids.one()
+    log.one(to, number, (), Answer([2.0], [1.0], [3.0], 0.9, None, ["s"], [1_000_000]))
+    log.flush()
+    assert sorted(disk.ids) == sorted([*made, number])
+    assert log.pending == 0
+
+
+def test_what_cannot_be_put_together_is_lost_alone() -> None:
+    disk, told = Disk(), list[BaseException]()
+    log = PredictionLog(disk.write, on_error=told.append)
+    broken = channel(log, "broken")
+    log.one(broken, log.ids.one(), ("too", "few"), Answer([2.0]))
+    made = put(log, channel(log))
+    log.flush()
+    assert disk.ids == made
+    assert (log.pending, log.counts.lost, len(told)) == (0, 1, 1)
+
+
 def test_a_full_queue_refuses_and_counts_and_loses_nothing() -> None:
     disk = Disk()
     log = PredictionLog(disk.write, capacity=10)
