@@ -20,21 +20,31 @@ if TYPE_CHECKING:
 
 TOPIC = "notify."
 SHOWN_METRICS = ("mae", "rmse", "mape", "r2_score", "precision", "recall", "f1_score", "auc_roc")
-_TITLES: dict[str, tuple[Severity, str]] = {
+TITLES: dict[str, tuple[Severity, str]] = {
     "approval.requested": (Severity.INFO, "{model} {semantic} waits for approval into {environment}"),
     "approval.approved": (Severity.INFO, "{model} {semantic} was approved for {environment}"),
     "approval.rejected": (Severity.WARNING, "{model} {semantic} was refused for {environment}"),
     "approval.expired": (Severity.WARNING, "nobody decided about {model} {semantic} for {environment}"),
+    "approval.withdrawn": (Severity.INFO, "{model} {semantic} is no longer asked for in {environment}"),
     "model.deployed": (Severity.INFO, "{model} {semantic} serves in {environment}"),
     "model.rolled_back": (Severity.WARNING, "{model} went back to {semantic} in {environment}"),
+    "rollout.started": (Severity.INFO, "{model} {semantic} is rolled out in {environment}"),
+    "rollout.stepped": (Severity.INFO, "{model} {semantic} gets more of {environment}"),
+    "rollout.promoted": (Severity.INFO, "{model} {semantic} has come through its rollout in {environment}"),
+    "rollout.stopped": (Severity.WARNING, "the rollout of {model} {semantic} in {environment} was stopped"),
     "version.rejected": (Severity.WARNING, "{model} {semantic} was rejected by its gate"),
+    "job.completed": (Severity.INFO, "a job of {model} has come to its end"),
     "job.failed": (Severity.WARNING, "a job of {model} failed"),
-    "model.drifted": (Severity.WARNING, "the data of {model} drifts"),
-    "model.degraded": (Severity.CRITICAL, "{model} has become worse"),
+    "watch.alerted": (Severity.WARNING, "{model} looks wrong"),
+    "watch.retrained": (Severity.WARNING, "{model} is trained again"),
+    "watch.paged": (Severity.CRITICAL, "{model} needs a person now"),
 }
+"""Of every event that the hub tells of; a producer may say both better."""
 _SHOWN = (
     "verdict",
     "environment",
+    "strategy",
+    "share",
     "by",
     "reason",
     "limit",
@@ -67,7 +77,7 @@ def notice_of(
     approver
         Person that the links of an approval are bound to; empty: the page asks.
     """
-    severity, title = _TITLES.get(
+    severity, title = TITLES.get(
         event, (Severity.INFO, event.replace(".", " ").replace("_", " ") + ": {model}")
     )
     known = _Known({**payload, "semantic": payload.get("semantic") or payload.get("version")})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aihub.delivery import notices
 from aihub.delivery.notices import notice_of
 from aihub.notify.links import link_key, read
 from aihub.notify.message import Notice, Severity
@@ -19,7 +22,6 @@ from aihub.store.engine import create
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -105,3 +107,15 @@ def test_a_payload_that_lacks_something_is_told_all_the_same(
     notice = told(registry, "something.new_happened", **payload)
     assert notice.title
     assert notice.severity is Severity.INFO
+
+
+def test_every_event_that_the_hub_tells_of_has_words_of_its_own() -> None:
+    """Found in the code: what a producer writes to the outbox, and nothing that none does."""
+    source = Path(notices.__file__).parent
+    producers = ("activation", "approvals", "pipeline", "rollouts", "slots", "watch_actions")
+    text = "".join((source / f"{name}.py").read_text() for name in producers)
+    told = set(re.findall(r'"(?:notify\.)?((?:job|version|watch)\.[a-z_]+)"', text))
+    told |= set(re.findall(r'"(model\.(?:deployed|rolled_back))"', text))
+    told |= {f"approval.{state}" for state in ("requested", "approved", "rejected", "expired", "withdrawn")}
+    told |= {f"rollout.{what}" for what in ("started", "stepped", "promoted", "stopped")}
+    assert told == set(notices.TITLES)
