@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 from aihub.errors import InputError
 from aihub.monitoring.predictions import id_text
 from aihub.serving import protocol
+from aihub.serving.answers import Answer
 from aihub.serving.contract import Rows
 from aihub.serving.forecasts import CompiledForecast
 
 if TYPE_CHECKING:
-    from aihub.serving.answers import Answer
     from aihub.serving.pool import ServingPool
     from aihub.serving.protocol import Question
     from aihub.serving.routes import Loaded, Route
 
 
+class NotAtOnce(Exception):  # noqa: N818 - no error: the same question is asked again on a thread
+    """The answer takes longer than others should wait for."""
+
+
 def is_quick(route: Route, question: Question) -> bool:
-    """Whether the answer takes so little that handing it to a thread would cost more."""
+    """Whether the answer may take so little that handing it to a thread would cost more."""
     records = question.records
     if records is not None:
         return len(records) <= route.quick_rows
@@ -29,7 +33,13 @@ def is_quick(route: Route, question: Question) -> bool:
 
 
 def answer_question(
-    pool: ServingPool, route: Route, question: Question, subject: str = "", *, is_arrow: bool = False
+    pool: ServingPool,
+    route: Route,
+    question: Question,
+    subject: str = "",
+    *,
+    is_arrow: bool = False,
+    is_hurried: bool = False,
 ) -> bytes:
     """Answer and count; the answer is in the log's queue when this returns.
 
@@ -37,9 +47,13 @@ def answer_question(
     ----------
     subject
         Name of the request, which a canary without series is chosen by.
+    is_hurried
+        Others wait meanwhile: only what lies ready is answered.
 
     Raises
     ------
+    NotAtOnce
+        `is_hurried`, and it would take long; nothing was counted or logged.
     InputError
         The rows do not fit the version's contract, or the model cannot answer the question.
     UnavailableError
@@ -50,7 +64,7 @@ def answer_question(
     loaded = route.champion
     if route.challenger is not None:
         loaded = route.choose(_subject(route, question) or subject or str(first))
-    rows, answer = _ask(pool, loaded, question)
+    rows, answer = _ask(pool, loaded, question, is_hurried=is_hurried)
     if len(answer) == 1:
         ids = [id_text(first)]
         by_row = rows.by_row
@@ -72,15 +86,25 @@ def answer_question(
     return protocol.write(route.key[1], loaded, answer, ids)
 
 
-def _ask(pool: ServingPool, loaded: Loaded, question: Question) -> tuple[Rows, Answer]:
+def _ask(
+    pool: ServingPool, loaded: Loaded, question: Question, *, is_hurried: bool = False
+) -> tuple[Rows, Answer]:
     model = loaded.model
     if question.is_horizon:
         return _forecast(pool, loaded, question)
     rows = protocol.checked(question, model.contract)
+    if not rows.count:
+        return rows, Answer([])
     mark = pool.box.mark
     mark.value = loaded.slot
     try:
-        answer = model.predict(rows, level=question.level)
+        if is_hurried and isinstance(model, CompiledForecast):
+            ready = model.prepared(rows, level=question.level)
+            if ready is None:
+                raise NotAtOnce
+            answer = ready
+        else:
+            answer = model.predict(rows, level=question.level)
     finally:
         mark.value = 0
     if question.series is not None or question.timestamp is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,7 @@ from aihub.training.forecast.features import Rows as Steps
 from aihub.training.forecast.panel import Table, panel_of
 from aihub.training.forecast.path import Answer as PathAnswer
 from aihub.training.forecast.path import known_ends, plan_of
+from aihub.training.frequency import MAX_HORIZON_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +42,7 @@ MAX_PREPARED_BLOCKS = 8
 """Blocks after the known target that are prepared when first asked for; rows further ahead go through the forecaster."""
 MAX_PREPARED_ROWS = 4
 """Requests of more rows go through the forecaster at once, whose cost hardly grows with the rows."""
+_NEVER = np.iinfo(np.int64).max // 4
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,9 @@ class CompiledForecast:
         """
         wanted = self._level(level)
         table, names, times = self._table(rows)
-        if rows.count <= MAX_PREPARED_ROWS and len(set(names)) == rows.count:
-            found = [self._prepared(table, at, wanted) for at in range(rows.count)]
-            if all(one is not None for one in found):
-                point, lower, upper = zip(*found, strict=True)
-                return Answer(list(point), list(lower), list(upper), wanted, None, names, times.tolist())
+        quick = self._quick(table, names, times, wanted, is_building=True)
+        if quick is not None:
+            return quick
         path, answer, scale = self.model.answer_rows(table, list(self.newer), self.extra)
         bounds = self.model.interval_of(path, answer, wanted, is_own=not self.newer)
         lower_all, upper_all = (bound * scale for bound in bounds)
@@ -135,6 +136,23 @@ class CompiledForecast:
             names,
             times.tolist(),
         )
+
+    def prepared(self, rows: Rows, *, level: float | None = None) -> Answer | None:
+        """Answer as `predict` from what lies ready; None where that would take more than microseconds."""
+        wanted = self._level(level)
+        return self._quick(*self._table(rows), wanted, is_building=False)
+
+    def _quick(
+        self, table: Table, names: list[str], times: IntArray, level: float, *, is_building: bool
+    ) -> Answer | None:
+        count = len(names)
+        if not 0 < count <= MAX_PREPARED_ROWS or len(set(names)) != count:
+            return None
+        found = [self._prepared(table, at, level, is_building=is_building) for at in range(count)]
+        if any(one is None for one in found):
+            return None
+        point, lower, upper = zip(*found, strict=True)
+        return Answer(list(point), list(lower), list(upper), level, None, names, times.tolist())
 
     def forecast(self, horizon: int | None, *, future: Any | None = None) -> Answer:
         """Answer the next `horizon` steps (default: the config's) of every series; see `Forecaster.forecast`."""
@@ -198,7 +216,41 @@ class CompiledForecast:
             else:
                 codes = self._codes[column.name]
                 columns[column.name] = np.array([codes.get(word, np.nan) for word in rows.column(at)])
+        self._check_near(series, step)
         return Table(series, step, columns), names, times
+
+    @cached_property
+    def _known(self) -> tuple[IntArray, IntArray]:
+        """First and last step of each series that is known; of one that is not, bounds that nothing fits."""
+        count = len(self._series)
+        first, last = np.full(count, _NEVER), np.full(count, -_NEVER)
+        for table in (self.model.history, *self.newer):
+            np.minimum.at(first, table.series, table.step)
+            np.maximum.at(last, table.series, table.step)
+        return first, last
+
+    def _check_near(self, series: IntArray, step: IntArray) -> None:
+        """Refuse rows that are far from all that is known: the steps between would all be laid out and forecast."""
+        first, last = self._known
+        is_far = (step > last[series] + MAX_HORIZON_STEPS) | (step < first[series] - MAX_HORIZON_STEPS)
+        if is_far.any():
+            row = int(np.argmax(is_far))
+            known = last[series[row]]
+            until = (
+                "nothing of its series is known"
+                if known < 0
+                else f"its series is known until {self._stamp(int(known))}"
+            )
+            raise DataError(
+                f"is more than {MAX_HORIZON_STEPS:,} steps from what is known ({until}). "
+                "Send actuals, or train on newer data.",
+                column=self.model.config.timestamp,
+                row=row + 1,
+            )
+
+    def _stamp(self, step: int) -> str:
+        seconds = step * self.model.codec.step_s + self.model.codec.offset_s
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
     def _series_of(self, names: Sequence[str]) -> IntArray:
         try:
@@ -212,11 +264,13 @@ class CompiledForecast:
                 row=row,
             ) from None
 
-    def _prepared(self, table: Table, at: int, level: float) -> tuple[float, float, float] | None:
-        """Prediction and bounds of a row from its sheet; None where no sheet holds it."""
+    def _prepared(
+        self, table: Table, at: int, level: float, *, is_building: bool
+    ) -> tuple[float, float, float] | None:
+        """Prediction and bounds of a row from its sheet; None where no sheet holds it, or none is there to ask."""
         series, step = int(table.series[at]), int(table.step[at])
         for block in range(MAX_PREPARED_BLOCKS):
-            prepared = self._block(block)
+            prepared = self._block(block) if is_building else self._blocks.get(block)
             if prepared is None or prepared.sheet.first[series] < 0:
                 return None
             row = prepared.sheet.row(series, step)

@@ -198,10 +198,13 @@ class ServingPool:
             return
         with self._lock:
             for key, route in list(self._routes.items()):
-                if isinstance(route.champion.origin, CompiledForecast):
-                    found = self._history_of(key[0], key[1])
-                    if found is not None:
-                        self._replace(replace(route, champion=self._with_past(key, route.champion, *found)))
+                asked = [one for one in (route.champion, route.challenger) if one is not None]
+                if not any(isinstance(one.origin, CompiledForecast) for one in asked):
+                    continue
+                found = self._history_of(key[0], key[1])
+                if found is not None:
+                    champion, *other = [self._with_past(key, one, *found) for one in asked]
+                    self._replace(replace(route, champion=champion, challenger=other[0] if other else None))
 
     def _with_past(self, key: Key, loaded: Loaded, revision: Any, past: Past) -> Loaded:
         if loaded.revision == revision or not isinstance(loaded.origin, CompiledForecast):

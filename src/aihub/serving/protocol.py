@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ PARQUET = "application/vnd.apache.parquet"
 BULK = frozenset((NDJSON, "application/ndjson", "application/jsonl", ARROW, "application/vnd.apache.arrow.file", PARQUET))  # fmt: skip
 FIELDS = frozenset(("records", "columns", "horizon", "future", "level", "series", "timestamp"))
 MAX_ROWS = 1_000_000
+_NOT_FINITE = re.compile(r"-?(?:nan|inf|\d{3}|\d[\d.]*e)", re.IGNORECASE)
+_INSIDE = re.compile(r"\s*:[\s\[\d.,eE+\-nul]*")
+"""What may stand between a column's name and one of its numbers, in records as in columns."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -77,9 +81,7 @@ def _json(body: bytes) -> Question:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InputError(
-            f"the body is not JSON ({error}); NaN and Infinity are none either, send null"
-        ) from None
+        raise _no_json(error) from None
     if isinstance(document, list):
         return Question(records=document)
     if not isinstance(document, dict):
@@ -89,6 +91,24 @@ def _json(body: bytes) -> Question:
         if isinstance(records, list):
             return Question(records=records)
     return _envelope(document)
+
+
+def _no_json(error: orjson.JSONDecodeError, row: int | None = None) -> InputError:
+    """Say why a text is not JSON; NaN, Infinity and numbers beyond measure are told as the column that they stand in."""
+    column = _column_at(error.doc, error.pos)
+    if column is None:
+        where = "the body" if row is None else f"row {row}"
+        return InputError(f"{where} is not JSON ({error}); NaN and Infinity are none either, send null")
+    return DataError(
+        "is not a finite number; send a number, or null where none is known", column=column, row=row
+    )
+
+
+def _column_at(text: str, at: int) -> str | None:
+    """Name of the column whose value at a place of a JSON text is no finite number; None where it is another fault."""
+    end = text.rfind('"', 0, at)
+    is_number = _NOT_FINITE.match(text, at) and _INSIDE.fullmatch(text, end + 1, at)
+    return text[text.rfind('"', 0, end) + 1 : end][:80] if end > 0 and is_number else None
 
 
 def _envelope(document: dict[str, Any]) -> Question:
@@ -143,7 +163,7 @@ def _line(line: bytes, at: int) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"is not JSON ({error})", row=at) from None
+        raise _no_json(error, at) from None
 
 
 def _arrow(body: bytes, kind: str) -> dict[str, Any]:

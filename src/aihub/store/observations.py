@@ -173,6 +173,14 @@ def actual_chunks_of(connection: Connection, *, tenant: str, model: str, day: in
     )
 
 
+def newest_actual_day(connection: Connection, *, tenant: str, model: str, until: int) -> int | None:
+    """Return the last day up to `until` that has actuals; None where none has."""
+    table = actual_chunks
+    query = _of(sa.select(sa.func.max(table.c.day)), table, tenant, model).where(table.c.day <= until)
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
+
+
 def actuals_revision(connection: Connection, *, tenant: str, model: str, day: int) -> tuple[int, int] | None:
     """Return figures that change whenever actuals of `day` or later come in; None where there are none."""
     table = actual_chunks

@@ -65,8 +65,7 @@ def _assert_equal(compiled: CompiledForecast, rows: pl.DataFrame, history: pl.Da
         found = (answer.prediction, answer.lower, answer.upper)
         for ours, theirs in zip(found, wanted, strict=True):
             assert ours == pytest.approx(theirs.tolist(), rel=1e-6), (at, record)
-        table = compiled._table(checked)[0]
-        prepared += compiled._prepared(table, 0, 0.9) is not None
+        prepared += compiled.prepared(checked) is not None
     return prepared
 
 
@@ -104,6 +103,30 @@ def test_many_rows_and_rows_of_the_past_go_through_the_forecaster(train_forecast
         assert ours == pytest.approx(theirs.tolist(), rel=1e-9)
     stamps = rows.get_column("timestamp").dt.timestamp("us").to_list()
     assert answer.target_us == stamps
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_a_row_far_from_all_that_is_known_is_refused_at_once(
+    train_forecast: Callable[..., Any], stamp: str
+) -> None:
+    compiled = compile_forecast(train_forecast())
+    near = compiled.contract.records([{"timestamp": "2024-12-01T00:00:00Z", "temperature": 1.0}])
+    assert len(compiled.predict(near)) == 1
+    far = {"timestamp": stamp, "temperature": 1.0}
+    with pytest.raises(DataError, match="10,000 steps"):
+        compiled.predict(compiled.contract.records([far]))
+
+
+def test_only_what_lies_ready_is_answered_at_once(train_forecast: Callable[..., Any]) -> None:
+    compiled = compile_forecast(train_forecast())
+    record = _records(_rows(compiled.model, 1))
+    rows = compiled.contract.records(record)
+    assert compiled.prepared(rows) is None
+    compiled.warm()
+    assert compiled.prepared(rows) == compiled.predict(rows)
+    past = compiled.contract.records([{**record[0], "timestamp": "2024-03-20T00:00:00Z"}])
+    assert compiled.prepared(past) is None
+    assert len(compiled.predict(past)) == 1
 
 
 def test_an_unknown_series_is_named(train_forecast: Callable[..., Any]) -> None:

@@ -203,6 +203,18 @@ def test_actuals_reach_the_forecast_that_serves(
     assert hub.observations.ingest_actuals("default", "load", table).accepted == 1
     until(lambda: pool.routes[KEY].champion.revision is not None)
     assert orjson.loads(_forecast(pool, 1))["timestamp"] == [_text(end + timedelta(hours=2))]
+    # By the id of a prediction the log knows the time; what is said of next year is no history.
+    asked = orjson.loads(_forecast(pool, 1))
+    until(lambda: pool.log.pending == 0)
+    rows = [
+        {"prediction_id": asked["ids"][0], "timestamp": None, "value": 480.0},
+        {"prediction_id": None, "timestamp": end + timedelta(days=300), "value": 480.0},
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={"timestamp": pl.Datetime("us", "UTC")})
+    receipt = hub.observations.ingest_actuals("default", "load", tabled(frame, VersionContext()))
+    assert receipt.accepted == 2
+    wanted = [_text(end + timedelta(hours=3))]
+    until(lambda: orjson.loads(_forecast(pool, 1))["timestamp"] == wanted)
 
 
 def _forecast(pool: ServingPool, horizon: int) -> bytes:
