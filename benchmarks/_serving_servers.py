@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, create_model
 
+from aihub.api.quick_http import with_route
 from aihub.asgi import build
 from aihub.hub import opened
 from aihub.settings import Settings
@@ -122,7 +123,8 @@ def main() -> None:
         worker(home)
     app = {"hub": hub, "asgi": asgi, "fastapi": fastapi, "pydantic": pydantic}[kind](home)
     uvicorn.run(
-        app, host="127.0.0.1", port=port, log_level="warning", access_log=False, loop="uvloop", http="httptools",
+        app, host="127.0.0.1", port=port, log_level="warning", access_log=False, loop="uvloop",
+        http=with_route(app) if kind == "hub" else "httptools",
         lifespan="off" if kind == "asgi" else "auto",
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from aihub.api.app import create_app
 from aihub.api.border import Border
 from aihub.api.metrics import Metrics
 from aihub.api.predict_route import PredictRoute
+from aihub.api.quick_http import with_route
 from aihub.auth import Authenticator
 from aihub.delivery.operations import LoadCheck
 from aihub.errors import UnavailableError
@@ -139,7 +140,7 @@ def serve(
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=with_route(app) if isinstance(app, PredictRoute) else "httptools",
         log_config=None,
         access_log=False,
         server_header=False,

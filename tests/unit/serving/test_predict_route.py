@@ -115,8 +115,36 @@ def test_credentials_scopes_names_and_hosts_are_checked(call: Caller, hub: Hub, 
     assert "Did you mean 'load'" in call.predict(body, name="laod").json()["detail"]
     stranger = token_of(hub, Role.TRAINER, now, tenant="other")
     assert call.predict(body, token=stranger).status_code == 404
+    for method, what in (("GET", "schema"), ("GET", "performance"), ("POST", "actuals")):
+        assert call(method, f"/models/load/{what}", token=stranger, json=[]).status_code == 404
     assert call.predict(body, headers={"host": "evil.example"}).status_code == 421
     assert call("POST", "/models/load/predict?environment=staging", json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '[{"a": 1, "b": NaN}]',
+        '{"records": [{"a": 1, "b": 1e999}]}',
+        '{"columns": {"a": [1, 2], "b": [0.5, -Infinity]}}',
+    ],
+)
+def test_a_number_that_json_does_not_know_is_told_as_its_column(call: Caller, body: str) -> None:
+    found = call("POST", "/models/load/predict", content=body).json()
+    assert (found["status"], found["code"], found["field"]) == (422, "bad_data", "b")
+    other = call("POST", "/models/load/predict", content='[{"a": 1, "b": oops}]').json()
+    assert "is not JSON" in other["detail"]
+
+
+def test_no_rows_have_no_predictions(call: Caller) -> None:
+    answer = call.predict([])
+    assert (answer.status_code, answer.json()["prediction"], answer.json()["ids"]) == (200, [], [])
+
+
+@pytest.mark.parametrize("query", ["environment=PRODUCTION", "environment=", "environment=a&environment=b"])
+def test_an_environment_that_cannot_be_is_not_taken_for_production(call: Caller, query: str) -> None:
+    answer = call("POST", f"/models/load/predict?{query}", json=[ROW])
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_input")
 
 
 def test_bodies_have_a_limit(call: Caller) -> None:

@@ -1,0 +1,102 @@
+"""The server's HTTP protocol with a short way for predictions: no task, no events, one write.
+
+Of a one-row prediction over HTTP a fifth was the prediction with all its checks, the rest was the server: a task and an
+event per request, two writes, every header checked again. A prediction whose answer lies ready is given here from the
+parser's own call. Everything else goes on to the server's usual way, as if this had not been there: other addresses,
+large bodies, callers who read slowly or send requests ahead, whoever is not known yet, and every refusal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from aihub.api.predict_route import MAX_QUICK_BYTES
+
+if TYPE_CHECKING:
+    from aihub.api.predict_route import PredictRoute
+
+
+class QuickHttp(HttpToolsProtocol):
+    """One connection. `quick_route` is set by `with_route`; without it this is the server's own protocol."""
+
+    quick_route: PredictRoute
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._held: list[bytes] | None = None
+        self._held_bytes = 0
+        self._head: tuple[Any, bytes] = (None, b"")
+
+    def on_headers_complete(self) -> None:
+        """Keep a request that may be answered shortly; pass on every other."""
+        if self._may_be_quick():
+            self._held, self._held_bytes = [], 0
+        else:
+            super().on_headers_complete()
+
+    def _may_be_quick(self) -> bool:
+        is_free = self.cycle is None or self.cycle.response_complete
+        return (
+            is_free
+            and self.url.startswith(b"/models/")
+            and b"/predict" in self.url
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and not self.expect_100_continue
+            and not self.root_path
+            and self.limit_concurrency is None
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what was sent."""
+        if self._held is None:
+            super().on_body(body)
+            return
+        self._held.append(body)
+        self._held_bytes += len(body)
+        if self._held_bytes > MAX_QUICK_BYTES:
+            self._pass_on()
+
+    def on_message_complete(self) -> None:
+        """Answer, or pass on what was kept."""
+        if self._held is not None:
+            body = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            content = self.quick_route.at_once(self.url, self.headers, body)
+            if content is not None:
+                self._held = None
+                self.transport.write(b"".join((self._response_head(), b"%d\r\n\r\n" % len(content), content)))
+                self.on_response_complete()
+                return
+            self._pass_on()
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Begin to stop: a request that is half here is answered still."""
+        if self._held is not None:
+            self._pass_on()
+        super().shutdown()
+
+    def _pass_on(self) -> None:
+        held, self._held = self._held, None
+        super().on_headers_complete()
+        for part in held or ():
+            super().on_body(part)
+
+    def _response_head(self) -> bytes:
+        """Status and headers up to the length; the server makes its own (the date) anew every second."""
+        of_server = self.server_state.default_headers
+        if self._head[0] is not of_server:
+            lines = (b"%s: %s\r\n" % pair for pair in (*of_server, *self.quick_route.answer_headers))
+            self._head = of_server, b"".join((STATUS_LINE[200], *lines, b"content-length: "))
+        return self._head[1]
+
+
+def with_route(route: PredictRoute) -> type[QuickHttp]:
+    """Return the protocol class of a server that has `route`."""
+    return type("QuickHttp", (QuickHttp,), {"quick_route": route})
