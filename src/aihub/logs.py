@@ -21,7 +21,7 @@ _SECRET_NAME = re.compile(
     r"authorization|passw|secret|token|api_?key|cookie|credential|private|webhook_url", re.IGNORECASE
 )
 _SECRET_TEXT: Sequence[tuple[re.Pattern[str], str]] = (
-    (re.compile(r"\b(hub_[0-9a-f]{16})_[A-Za-z0-9_-]{8,}"), rf"\1_{REDACTED}"),
+    (re.compile(r"\b(hub(?:gh)?_[0-9a-f]{16})_[A-Za-z0-9_-]{8,}"), rf"\1_{REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
     (re.compile(r"(\w[\w+.-]*://)[^/\s@'\"]*@"), rf"\1{REDACTED}@"),
     (re.compile(r"(https://hooks\.slack\.com/)[^\s'\"]+"), rf"\1{REDACTED}"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -118,12 +119,18 @@ def post(
     """Send one POST and return the answer, of whose body at most `MAX_ANSWER_BYTES` are read. Raises what `opened` does."""
     given: dict[str, Any] = {"timeout_s": timeout_s, "allow_private": allow_private, "hosts": hosts}
     with opened("POST", url, content=content, headers=headers, **given) as response:
-        body = b""
-        for chunk in response.iter_raw(8192):
+        body, deadline = b"", monotonic() + timeout_s
+        for chunk in response.iter_raw():
             body += chunk
             if len(body) >= MAX_ANSWER_BYTES:
                 break
-        return httpx.Response(response.status_code, headers=response.headers, content=body[:MAX_ANSWER_BYTES])
+            if monotonic() > deadline:
+                raise UnavailableError(
+                    f"{response.request.headers['Host']!r} answers too slowly; it is tried again"
+                )
+        # Read as it came: what was said to be compressed would be unpacked here, to whatever size.
+        answered = {name: value for name, value in response.headers.items() if name != "content-encoding"}
+        return httpx.Response(response.status_code, headers=answered, content=body[:MAX_ANSWER_BYTES])
 
 
 def _parts(url: str, *, allow_private: bool, hosts: frozenset[str]) -> tuple[str, int]:

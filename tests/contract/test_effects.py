@@ -131,3 +131,23 @@ def test_a_notice_nobody_wants_to_hear_is_done(hub: Hub, monkeypatch: pytest.Mon
     assert send_due(hub, now=datetime.now(UTC), dispatchers=DISPATCHERS) == 1
     with read(hub.engine, tenant="default") as connection:
         assert outbox.pending(connection, tenant="default") == []
+
+
+def test_what_is_taken_after_a_slow_batch_is_not_due_for_others_at_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(effects.BATCH + 1):
+        put(hub, f"{number:02d}")
+    clock = {"s": 0.0}
+    monkeypatch.setattr(effects, "monotonic", lambda: clock["s"])
+    left: list[int] = []
+
+    def slow(hub: Hub, entry: Taken, now: datetime) -> None:
+        del now
+        clock["s"] += 2 * effects.TAKEN_FOR_S if entry.key == f"{effects.BATCH - 1:02d}" else 0.0
+        if entry.key == f"{effects.BATCH:02d}":
+            with read(hub.engine, tenant=EVERY_TENANT) as connection:
+                left.append(outbox.has_due(connection, ["test."], now=NOW + timedelta(seconds=clock["s"])))
+
+    send_due(hub, now=NOW, dispatchers=[Dispatcher("test.", slow)])
+    assert left == [False]

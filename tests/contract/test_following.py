@@ -50,7 +50,15 @@ def test_a_deployment_is_seen_although_a_later_one_was_committed_before_it(
         for _ in range(2):
             register(registry)
         registry.deploy(MODEL, 1, actor="ann", reason="first", now=NOW)
-    order = Order(action=Action.DEPLOY, environment="production", actor="ann", reason="better", now=NOW)
+    order = Order(
+        action=Action.DEPLOY,
+        environment="production",
+        actor="ann",
+        reason="better",
+        now=NOW,
+        key=None,
+        expected_sequence=None,
+    )
     with write(postgresql, tenant="ours") as connection:
         ours.activate_in(connection, MODEL, 2, order)
         theirs.deploy(MODEL, 2, actor="bob", reason="better", now=NOW)

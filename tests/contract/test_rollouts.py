@@ -96,3 +96,18 @@ def test_a_rollback_ends_the_rollout_beside_it(registry: Registry) -> None:
     assert roll_back(registry).version == 1
     with read(registry.engine, tenant="default") as connection:
         assert rollouts.all_active(connection) == []
+
+
+def test_the_same_rollback_again_leaves_a_rollout_that_began_since(registry: Registry) -> None:
+    register(registry, policy=FREE, content=b"zero")
+    order(registry, 1, override=True, role=Role.ADMIN)
+    register(registry, policy=FREE)
+    order(registry, 2, override=True, role=Role.ADMIN)
+    first = roll_back(registry, key="incident-7")
+    register(registry, policy=CANARY)
+    asked = order(registry, 3).approval
+    assert asked is not None
+    decide(registry, asked.uid)
+    assert roll_back(registry, key="incident-7") == first
+    with read(registry.engine, tenant="default") as connection:
+        assert len(rollouts.all_active(connection)) == 1

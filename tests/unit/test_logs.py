@@ -11,6 +11,7 @@ from aihub.logs import redact, without_secrets
 KEY = "hub_0123456789abcdef_" + "s" * 43
 SECRETS = {
     "a key": (f"key {KEY} used", "s" * 20),
+    "a credential of a workflow": ("hubgh_0123456789abcdef_" + "g" * 43, "g" * 20),
     "a bearer": ("Authorization: Bearer abcdefghijkl", "abcdefghijkl"),
     "a password in an address": ("postgresql://me:hunter22@db/x is away", "hunter22"),
     "a webhook": ("POST https://hooks.slack.com/services/T0/B0/zzzz", "zzzz"),

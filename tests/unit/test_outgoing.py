@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import socket
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +29,26 @@ class Target(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(200)
+        if self.path == "/bomb":
+            self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(bytes(32 << 20)))
+            return
         self.end_headers()
+        if self.path == "/slow":
+            self._drip()
+            return
         answer = b"x" * (1 << 20) if self.path == "/long" else self.headers["Host"].encode() + b" " + body
         try:
             self.wfile.write(answer)
         except OSError:
             return  # the caller stops reading a long answer: that is what is tested
+
+    def _drip(self) -> None:
+        with suppress(OSError):
+            for _ in range(50):
+                self.wfile.write(b".")
+                time.sleep(0.1)
 
     def log_message(self, *_: Any) -> None:
         return
@@ -98,6 +115,18 @@ def test_a_redirect_is_an_answer_and_not_followed(target: str) -> None:
 def test_a_long_answer_is_cut(target: str) -> None:
     answer = outgoing.post(f"{target}/long", b"", {}, allow_private=True)
     assert len(answer.content) == outgoing.MAX_ANSWER_BYTES
+
+
+def test_an_answer_is_not_unpacked(target: str) -> None:
+    answer = outgoing.post(f"{target}/bomb", b"", {}, allow_private=True)
+    assert len(answer.content) <= outgoing.MAX_ANSWER_BYTES
+
+
+def test_an_answer_that_drips_does_not_hold_up_the_others(target: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(UnavailableError, match="too slowly"):
+        outgoing.post(f"{target}/slow", b"", {}, allow_private=True, timeout_s=0.5)
+    assert time.monotonic() - began < 3
 
 
 def test_nobody_there_is_worth_another_try() -> None:

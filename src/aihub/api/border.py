@@ -104,7 +104,7 @@ class Border:
         except (
             Exception
         ):  # the border of a request: whatever it is, the caller gets an answer and we get the traceback
-            log.exception("request.failed", method=scope["method"], path=scope["path"])
+            log.exception("request.failed", method=scope["method"], path=_shown_path(scope))
             if send.status and not send.is_complete:
                 # Half an answer is out: the server has to break the connection, or the client would take it for whole.
                 raise
@@ -197,6 +197,12 @@ def _route(scope: Scope) -> str:
     return str(route or "unknown")
 
 
+def _shown_path(scope: Scope) -> str:
+    """Path for the log; that of a link is a credential."""
+    path = str(scope["path"])
+    return "/links/{token}" if path.startswith("/links/") else path
+
+
 def _write_log(scope: Scope, route: str, status: int, took_s: float) -> None:
     if route in ("/health", "/ready", "/metrics") and status < 400:  # noqa: PLR2004 - probes come every second
         return
@@ -204,8 +210,7 @@ def _write_log(scope: Scope, route: str, status: int, took_s: float) -> None:
     log.info(
         "request.answered",
         method=scope["method"],
-        # The path of a link is a credential.
-        path=route if route.startswith("/links/") else scope["path"],
+        path=_shown_path(scope),
         route=route,
         status=status or 499,
         ms=round(took_s * 1000, 2),

@@ -111,7 +111,8 @@ async def _once(request: Request, key: Key = None) -> Once:
     digest = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode("utf-8", "replace"))
     digest.update(request.scope["query_string"] + b"\n")
     # A body that is streamed is not read here: its route names it by its own digest.
-    if request.headers.get("content-type", "").startswith(("application/json", "application/x-www")):
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("application/json", "application/x-www-form-urlencoded") or kind.endswith("+json"):
         digest.update(await request.body())
     return Once(key, digest.hexdigest())
 

@@ -250,7 +250,11 @@ def rollback(connection: Connection, registry: Registry, order: RollbackOrder, n
         The target's artefact is missing or damaged.
     """
     check_environment(order.environment)
+    known = Queries(connection, registry.tenant).deployment_by_key(order.model, order.key)
     done = activate(connection, registry, order.model, order.target, order.in_registry(now))
+    if known is not None:
+        # The same order again: what has begun since is none of its business.
+        return done
     running = rollouts.active(connection, order.model, order.environment, tenant=registry.tenant)
     if running is not None:
         reason = f"the champion that it was compared with was rolled back: {order.reason}"[:MAX_REASON]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from aihub.errors import AIHubError, ConflictError, TooManyError, UnavailableError
@@ -45,16 +46,22 @@ class Dispatcher:
 
 def send_due(hub: Hub, *, now: datetime, dispatchers: Sequence[Dispatcher]) -> int:
     """Carry out what is due, oldest first; returns how many entries were looked at. Any number of processes may do so."""
-    looked_at = 0
+    looked_at, began = 0, monotonic()
     prefixes = [dispatcher.prefix for dispatcher in dispatchers]
     with read(hub.engine, tenant=EVERY_TENANT) as connection:
         if not outbox.has_due(connection, prefixes, now=now):
             return 0
     while True:
         with write(hub.engine, tenant=EVERY_TENANT) as connection:
-            until = now + timedelta(seconds=TAKEN_FOR_S)
+            # A slow system may have taken minutes since `now`: what is taken is ours from this moment on.
+            moment = now + timedelta(seconds=monotonic() - began)
+            until = moment + timedelta(seconds=TAKEN_FOR_S)
             taken = outbox.take(connection, prefixes, now=now, until=until, limit=BATCH)
+        taken_at = monotonic()
         for entry in taken:
+            if monotonic() - taken_at > TAKEN_FOR_S / 2:
+                # The rest is left to whoever takes it when its time is up: two would carry it out.
+                break
             send = next(one.send for one in dispatchers if entry.topic.startswith(one.prefix))
             _attempt(hub, entry, send)
         looked_at += len(taken)

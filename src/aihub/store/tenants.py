@@ -72,6 +72,12 @@ def get(connection: Connection, name: str) -> Tenant:
     return found
 
 
+def _locked(connection: Connection, name: str) -> Tenant:
+    """Return the tenant, and let nobody else change it until the transaction ends: what is not changed is written back."""
+    connection.execute(sa.select(tenants.c.tenant_id).where(tenants.c.tenant_id == name).with_for_update())
+    return get(connection, name)
+
+
 def list_page(connection: Connection, *, after: str = "", limit: int = 100) -> list[Tenant]:
     """Tenants by name, from the one after `after`."""
     query = sa.select(tenants).where(tenants.c.tenant_id > after).order_by(tenants.c.tenant_id).limit(limit)
@@ -170,7 +176,7 @@ def change(
     NotFoundError
         There is no tenant of this name.
     """
-    before = get(connection, name)
+    before = _locked(connection, name)
     wanted: dict[str, Any] = {
         "rules": dict(before.rules if rules is None else rules),
         "is_active": before.is_active if is_active is None else is_active,

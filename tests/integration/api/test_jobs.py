@@ -109,6 +109,13 @@ def test_a_submission_with_a_key_happens_once(api: Api) -> None:
     assert api.post(JOBS, {**OWN, "priority": "low"}, headers=key).status_code == 409
 
 
+def test_a_key_is_of_one_body_whatever_its_type_is_called(api: Api) -> None:
+    headers = {"Idempotency-Key": "run-18", "Content-Type": "Application/merge-patch+JSON"}
+    bodies = [json.dumps(OWN).encode(), json.dumps({**OWN, "priority": "low"}).encode()]
+    answers = [api.post(JOBS, content=body, headers=headers) for body in bodies]
+    assert [answer.status_code for answer in answers] == [201, 409]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
