@@ -34,7 +34,7 @@ def request_of(spec: ModelSpec) -> dict[str, Any]:
     """Return what `client.jobs.submit` needs to know of a specification."""
     config = spec.training.model_dump(mode="json", exclude_unset=True)
     request = {"config": config, "model_type": spec.training.model_type.value, "name": spec.name}
-    return {**request, "validation": spec.validation, "policy": spec.policy}
+    return {**request, "validation": spec.validation, "policy": spec.policy, "serving": spec.serving}
 
 
 def watch(client: Client, job_id: str, *, quiet: bool = False, through_approval: bool = False) -> Job:

@@ -65,7 +65,7 @@ class Jobs:
         key
             The same key gets the same job, also from another process.
         **more
-            Further fields of the request: ``name``, ``validation``, ``policy``, ``data``, ``environment``.
+            Further fields of the request: ``name``, ``validation``, ``policy``, ``serving``, ``data``, ``environment``.
         """
         body = {
             "tenant_id": tenant_id,

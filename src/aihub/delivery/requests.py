@@ -71,6 +71,9 @@ class JobRequest(StrictModel):
     )
     validation: dict[str, Any] = Field(default_factory=dict, description="Thresholds and checks of the gate.")
     policy: dict[str, Any] = Field(default_factory=dict, description="What happens after the gate.")
+    serving: dict[str, Any] = Field(
+        default_factory=dict, description="How it answers, and what of a prediction is logged."
+    )
     data: DataSource | None = Field(None, description="Where the rows are.")
     environment: Literal["none", "staging", "production"] = Field(
         "production", description="How far it goes when the gate passed; none: it is only registered."
@@ -136,6 +139,7 @@ class JobRequest(StrictModel):
             training=self.config,
             validation=self.validation,
             policy=self.policy,
+            serving=self.serving,
         )
 
     def to_dict(self) -> dict[str, Any]:

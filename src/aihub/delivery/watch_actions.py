@@ -130,6 +130,7 @@ class Actions:
             "name": champion.model,
             "validation": dict(spec.get("validation") or {}),
             "policy": dict(spec.get("policy") or {}),
+            "serving": dict(spec.get("serving") or {}),
             "environment": champion.environment,
         }
         identity = Identity(

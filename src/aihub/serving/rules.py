@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from aihub.errors import ConfigError
 from aihub.serving.contract import Unseen
 from aihub.training.strict import StrictModel
 
@@ -81,7 +82,11 @@ def rules_of(spec: Mapping[str, Any] | None) -> ServingRules:
     Raises
     ------
     ConfigError
-        A field is unknown or cannot be used.
+        A field is unknown or cannot be used; its path begins with ``serving``.
     """
     section = (spec or {}).get("serving") or {}
-    return ServingRules.model_validate(section)
+    try:
+        return ServingRules.model_validate(section)
+    except ConfigError as error:
+        path = f"serving.{error.field}" if error.field else "serving"
+        raise ConfigError(f"serving: {error}", field=path) from None

@@ -8,6 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
+from aihub.cli.following import request_of
+from aihub.delivery.requests import JobRequest
 from aihub.delivery.specification import check, json_schema, schema_text
 from aihub.errors import ConfigError
 from aihub.training.spec import SCHEMA_NAME, load_spec, parse_spec
@@ -74,3 +76,17 @@ def test_what_the_loader_refuses_the_schema_refuses(policy: dict[str, Any], fiel
     with pytest.raises(ConfigError) as raised:
         check(parse_spec(json.dumps(document)))
     assert str(raised.value.field).startswith(field)
+
+
+def test_what_is_said_about_serving_is_checked_and_goes_with_a_job() -> None:
+    document: dict[str, Any] = {"name": "load", "training": {"target": "load"}}
+    document["serving"] = {"log": {"sample": 0.5, "hash_columns": ["meter"]}}
+    spec = parse_spec(yaml.safe_dump(document))
+    check(spec)
+    jsonschema.validate(json.loads(json.dumps(spec.to_dict(), default=str)), json_schema())
+    request = JobRequest.model_validate(request_of(spec))
+    assert JobRequest.model_validate(request.to_dict()).spec.serving == spec.serving
+    document["serving"]["log"] = {"samples": 0.5}
+    with pytest.raises(ConfigError, match="serving: ") as caught:
+        check(parse_spec(yaml.safe_dump(document)))
+    assert caught.value.field == "serving.log.samples"
