@@ -20,6 +20,7 @@ from aihub.access import scopes_of
 from aihub.api.context import PUBLIC, Access
 from aihub.delivery import deployments
 from aihub.delivery.approval_records import get
+from aihub.delivery.notices import evidence_of
 from aihub.errors import AIHubError, ForbiddenError, InputError
 from aihub.notify.links import DecisionLink, link_key, read
 from aihub.store import engine as engines
@@ -33,7 +34,8 @@ router = APIRouter(tags=["approvals"], include_in_schema=False)
 MAX_FORM_BYTES = 16 * 1024
 _STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:38rem;margin:2rem auto;padding:0 1rem}"
-    "h1{font-size:1.3rem}dt{font-weight:600}dd{margin:0 0 .6rem;overflow-wrap:anywhere}label{display:block;margin:.8rem 0 .2rem}"
+    "h1{font-size:1.3rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1rem}dt{font-weight:600}"
+    "dd{margin:0;overflow-wrap:anywhere}label{display:block;margin:.8rem 0 .2rem}"
     "textarea,input{width:100%;box-sizing:border-box;font:inherit;padding:.4rem}button{font:inherit;padding:.5rem 1.2rem;"
     "margin:1rem .6rem 0 0}.said{border-left:4px solid;padding-left:.8rem}"
 )
@@ -54,7 +56,7 @@ def show(token: str, request: Request) -> HTMLResponse:
         return _page(
             "This link does not work", f'<p class="said">{escape(str(error))}</p>', error.http_status
         )
-    return _page(str(found), _facts(found) + _form(link, found))
+    return _page(_title(found), _facts(hub, found) + _form(link, found))
 
 
 @router.post("/links/{token}", dependencies=[PUBLIC])
@@ -96,7 +98,7 @@ def _decide(token: str, request: Request, body: bytes) -> HTMLResponse:
     except AIHubError as error:
         return _page("Not decided", f'<p class="said">{escape(str(error))}</p>', error.http_status)
     said = f"The request is {done.state}." + (f" The deployment is {outcome.state}." if outcome else "")
-    return _page("Thank you", f'<p class="said">{escape(said)}</p>{_facts(done)}')
+    return _page("Thank you", f'<p class="said">{escape(said)}</p>{_facts(hub, done)}')
 
 
 def _read(hub: Hub, token: str, now: datetime) -> DecisionLink:
@@ -129,17 +131,29 @@ def _fields(body: bytes) -> dict[str, str]:
     return {name: values[-1].replace("\0", "") for name, values in found.items()}
 
 
-def _facts(found: Approval) -> str:
+def _title(found: Approval) -> str:
+    return f"{found.model} {found.semantic} into {found.environment}?"
+
+
+def _facts(hub: Hub, found: Approval) -> str:
+    """Render what is decided on: first what helps to judge it, then what it is exactly."""
+    registry = hub.registry_of(found.tenant)
+    version = registry.version(found.model, found.version)
     rows: list[tuple[str, Any]] = [
+        *(
+            (name[:1].upper() + name[1:], value)
+            for name, value in evidence_of(registry, version, found.environment)
+        ),
         ("Model", f"{found.model} {found.semantic} (version {found.version})"),
         ("Into", found.environment),
         ("State", found.state),
         ("Asked by", found.requested_by),
         ("Reason", found.reason or "-"),
-        ("Artefact", f"sha256 {found.artifact_digest}"),
-        ("Report", f"sha256 {found.report_digest}" if found.report_digest else "-"),
         ("Lapses", f"{found.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"),
         ("Agreed", ", ".join(found.granted_by) or f"nobody yet of {found.rule.approvers}"),
+        ("Artefact", f"sha256 {found.artifact_digest}"),
+        ("Report", f"sha256 {found.report_digest}" if found.report_digest else "-"),
+        ("Request", found.uid),
     ]
     return (
         "<dl>"

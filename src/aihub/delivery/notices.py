@@ -5,7 +5,7 @@ The entry says what happened; what helps to judge it (verdict, figures against t
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import AIHubError
@@ -122,23 +122,35 @@ def _version(registry: Registry, payload: Mapping[str, Any]) -> Version | None:
         return None
 
 
+def evidence_of(registry: Registry, version: Version, environment: str) -> Iterator[tuple[str, str]]:
+    """Yield what helps to judge a version: the gate's verdict, what failed, and figures against the champion."""
+    report = registry.report(version)
+    if report is not None:
+        yield "gate", "passed" if report.get("passed") is True else "FAILED"
+        for failure in list(report.get("failures") or [])[:3]:
+            yield "failure", str(failure)
+    champion = registry.champion(version.model, environment)
+    for name in SHOWN_METRICS:
+        if name in version.metrics:
+            yield name, _figure(name, version, champion)
+
+
 def _facts(
     registry: Registry, payload: Mapping[str, Any], version: Version | None
 ) -> Iterator[tuple[str, str]]:
     if version is not None:
-        report = registry.report(version)
-        if report is not None:
-            yield "gate", "passed" if report.get("passed") is True else "FAILED"
-            for failure in list(report.get("failures") or [])[:3]:
-                yield "failure", str(failure)
-        champion = registry.champion(version.model, str(payload.get("environment") or "production"))
-        for name in SHOWN_METRICS:
-            if name in version.metrics:
-                yield name, _figure(name, version, champion)
+        yield from evidence_of(registry, version, str(payload.get("environment") or "production"))
     for name in _SHOWN:
         value = payload.get(name)
         if value not in (None, "", [], {}):
-            yield name.replace("_", " "), _text(value)
+            yield name.replace("_", " "), _moment(value) if name.endswith("_at") else _text(value)
+
+
+def _moment(value: Any) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(value)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return _text(value)
 
 
 def _figure(name: str, version: Version, champion: Version | None) -> str:

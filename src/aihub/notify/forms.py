@@ -11,7 +11,7 @@ from aihub.notify.message import Severity
 if TYPE_CHECKING:
     from aihub.notify.message import Link, Notice
 
-MARK = {Severity.INFO: "✓", Severity.WARNING: "⚠️", Severity.CRITICAL: "🛑"}
+MARK = {Severity.INFO: "🔹", Severity.WARNING: "⚠️", Severity.CRITICAL: "🛑"}
 COLOUR = {Severity.INFO: "#1a7f37", Severity.WARNING: "#9a6700", Severity.CRITICAL: "#b42318"}
 _SLACK_FIELDS = 10
 

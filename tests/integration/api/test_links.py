@@ -29,7 +29,8 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def approval(hub: Hub) -> Approval:
     """Ann has asked for the first version to go into production."""
-    version = register(hub, spec={"policy": {"environments": {"production": {"approval": {"approvers": 1}}}}})
+    spec = {"policy": {"environments": {"production": {"approval": {"approvers": 1}}}}}
+    version = register(hub, spec=spec, metrics={"mae": 38.5})
     order = DeployOrder(
         model="load",
         version=version.number,
@@ -70,6 +71,8 @@ def test_opening_a_link_decides_nothing_and_its_button_does(
     shown = stranger.get(path)
     assert shown.status_code == 200
     assert "You decide as <strong>bob</strong>" in shown.text
+    assert "<dt>Gate</dt><dd>passed</dd>" in shown.text
+    assert "<dt>Mae</dt><dd>38.5</dd>" in shown.text
     assert "script" not in shown.text
     assert "default-src 'none'" in shown.headers["content-security-policy"]
     assert state(hub, approval) == "pending"
