@@ -36,6 +36,32 @@ def test_migrations_go_forward_and_back(empty_database: Engine) -> None:
     schema.upgrade(empty_database)
 
 
+def test_every_revision_goes_forward_and_back(empty_database: Engine) -> None:
+    """What a revision makes it takes away again, and the way forward is then open as before."""
+    revisions = [f"{number:04d}" for number in range(1, int(schema.HEAD) + 1)]
+    seen = [_shape(empty_database)]
+    for revision in revisions:
+        schema.upgrade(empty_database, revision)
+        seen.append(_shape(empty_database))
+    for number in range(len(revisions), 0, -1):
+        schema.downgrade(empty_database, revisions[number - 2] if number > 1 else "base")
+        assert _shape(empty_database) == seen[number - 1], f"back from {revisions[number - 1]}"
+        schema.upgrade(empty_database, revisions[number - 1])
+        assert _shape(empty_database) == seen[number], f"forward to {revisions[number - 1]} again"
+        schema.downgrade(empty_database, revisions[number - 2] if number > 1 else "base")
+
+
+def _shape(engine: Engine) -> dict[str, tuple[set[str], set[str | None]]]:
+    """Columns and indexes of every table."""
+    with read(engine, tenant=EVERY_TENANT) as connection:
+        there = sa.inspect(connection)
+        names = set(there.get_table_names()) - {schema.VERSION_TABLE}
+        return {
+            name: ({c["name"] for c in there.get_columns(name)}, {i["name"] for i in there.get_indexes(name)})
+            for name in names
+        }
+
+
 def test_migrations_make_what_the_tables_say(database: Engine) -> None:
     with read(database, tenant=EVERY_TENANT) as connection:
         options = {"version_table": schema.VERSION_TABLE, "compare_type": True}

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from aihub.api import (
@@ -35,7 +35,7 @@ from aihub.api import (
     tenants,
     versions,
 )
-from aihub.api.context import declared
+from aihub.api.context import declared, refuse_unknown_parameters
 from aihub.api.metrics import Metrics
 from aihub.delivery.operations import LoadCheck
 from aihub.limits import RateLimiter
@@ -117,7 +117,7 @@ def create_app(
     app.state.clock = lambda: datetime.now(UTC)
     problems.install(app)
     for router in (*ROUTERS, *routers):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(refuse_unknown_parameters)])
     _describe(app)
     return app
 

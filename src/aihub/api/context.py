@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
 from aihub.auth import ANONYMOUS
+from aihub.errors import InputError, did_you_mean
 from aihub.exposure import refuse_cross_site
 from aihub.store.engine import read
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
+    from fastapi.dependencies.models import Dependant
     from sqlalchemy.engine import Connection
 
     from aihub.delivery.operations import LoadCheck
@@ -154,6 +157,31 @@ def calling(request: Request, now: datetime, *, makes_tenant_with: str | None = 
     return who.acting_for(
         request.headers.get(TENANT_HEADER) or None, create=makes_tenant_with in identity.scopes
     )
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse what a route does not take in its address: a filter with a slip in its name would let everything through.
+
+    Raises
+    ------
+    InputError
+        There is a parameter that the route does not know; names those that it does.
+    """
+    route = request.scope.get("route")
+    if not request.query_params or not isinstance(route, APIRoute):
+        return
+    known = sorted(set(_parameters(route.dependant)))
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        shown = unknown[:40]
+        hint = did_you_mean(shown, known) if known else " This address takes none."
+        raise InputError(f"no parameter {shown!r}.{hint}")
+
+
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _parameters(inner)
 
 
 class Public:

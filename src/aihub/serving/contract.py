@@ -154,7 +154,7 @@ class Contract:
             dense = _dense(rows, width)
             if dense is not None:
                 return Rows(len(rows), by_row=rows, dense=dense)
-        self._each(list(zip(*rows, strict=True)))
+        self._each(list(zip(*rows, strict=True)) if rows else [()] * width)
         return Rows(len(rows), by_row=rows)
 
     def by_column(self, table: Mapping[str, Any]) -> Rows:

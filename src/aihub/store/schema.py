@@ -22,8 +22,8 @@ VERSION_TABLE = "aihub_schema_version"
 _LOCK = 0x61696875
 
 
-def upgrade(engine: Engine) -> None:
-    """Create or update the tables. Idempotent; processes that start together wait for each other.
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Create or update the tables, as far as `revision`. Idempotent; processes that start together wait for each other.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def upgrade(engine: Engine) -> None:
     with read(engine, tenant=EVERY_TENANT) as connection:
         if current(connection) == HEAD:
             return
-    _migrate(engine, "head")
+    _migrate(engine, revision)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
