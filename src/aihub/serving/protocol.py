@@ -223,12 +223,17 @@ def checked(question: Question, contract: Contract) -> Rows:
     Raises
     ------
     DataError
-        A row does not fit the contract, or there are too many.
+        A row does not fit the contract.
+    InputError
+        There is no row, or there are too many.
     """
-    if question.records is not None:
+    rows = None
+    if question.records:
         rows = contract.records(question.records)
-    else:
-        rows = contract.by_column(question.columns or {})
+    elif question.columns is not None:
+        rows = contract.by_column(question.columns)
+    if rows is None or rows.count == 0:
+        raise InputError("there is no row; send one or more")
     if rows.count > MAX_ROWS:
         raise InputError(f"more than {MAX_ROWS:,} rows; send them in several requests")
     return rows

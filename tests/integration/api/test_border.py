@@ -221,3 +221,14 @@ def test_the_audit_log_is_read_in_pages_and_verified(hub: Hub, api: Api) -> None
     assert [event["after"]["version"] for event in last["items"]] == [1]
     assert api.get("/audit", params={"action": "model.deployed"}).json()["items"] == []
     assert api.get("/audit/verify").json()["is_intact"] is True
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_a_slip_in_a_parameters_name_does_not_let_everything_through(api: Api) -> None:
+    answer = api.get("/ai/training/jobs", params={"state": "queued"})
+    assert answer.status_code == 422
+    assert "Did you mean 'status'?" in answer.json()["detail"]
+    assert api.get("/ai/training/jobs", params={"status": "queued", "limit": 1}).status_code == 200
+    assert "takes none" in api.get("/audit/verify?tenant=x").json()["detail"]
+    assert api.post("/ai/training/jobs?dry=1", {}).status_code == 422
+    assert api.get("/ai/training/jobs?%ff=1").status_code == 422

@@ -87,6 +87,12 @@ def test_a_body_that_asks_nothing_is_refused(body: bytes, message: str) -> None:
         protocol.read(body, "application/json")
 
 
+@pytest.mark.parametrize("body", [b"[]", b'{"records": []}', b'{"columns": {"at": [], "t": [], "sky": []}}'])
+def test_no_row_is_no_question(body: bytes) -> None:
+    with pytest.raises(InputError, match="no row"):
+        protocol.checked(protocol.read(body, "application/json"), CONTRACT)
+
+
 def test_a_form_that_is_not_known_is_named() -> None:
     with pytest.raises(
         InputError, match=r"'text/html' is not one that predictions take; send application/json"
