@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from aihub.delivery import jobs
 from aihub.delivery.jobs import JobState
@@ -76,6 +78,29 @@ def test_jobs_are_run_and_their_steps_are_kept(hub: Hub) -> None:
         assert connection.scalar(sa.select(sa.func.count()).select_from(workers)) == 0
     assert (step.name, step.state) == ("noop", "done")
     assert job(hub.engine, made[0].uid).duration_s is not None
+
+
+def test_a_jobs_lines_in_the_log_are_found_by_its_id_and_its_request(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[dict[str, object]] = []
+
+    def work(run: Run) -> None:
+        seen.append(structlog.contextvars.get_contextvars())
+        with run.transaction() as connection:
+            run.finish(connection, "work", note="3 rows")
+            run.end(connection, JobState.COMPLETED)
+
+    with caplog.at_level(logging.INFO, logger="aihub.delivery"), working(hub, Kind("logged", run=work)):
+        with write(hub.engine, tenant="default") as connection:
+            one = jobs.enqueue(
+                connection, tenant="default", kind="logged", payload={}, submitted_by="ann", now=NOW,
+                source="api 127.0.0.1 req_0123",
+            )  # fmt: skip
+        wait_for(lambda: job(hub.engine, one.uid).state is JobState.COMPLETED)
+    assert seen == [{"job_id": one.uid, "tenant": "default", "request_id": "req_0123"}]
+    lines = [(record.message, getattr(record, "state", None)) for record in caplog.records]
+    assert lines == [("job.taken", None), ("job.step", None), ("job.ended", "completed")]
 
 
 def test_an_idle_worker_begins_within_a_moment(hub: Hub) -> None:

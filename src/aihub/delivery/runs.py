@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from aihub.hub import Hub
 
 
+_LOG = logging.getLogger(__name__)
+
+
 class ReleasedError(Exception):
     """The worker shuts down: the job goes back to the queue."""
 
@@ -37,6 +41,15 @@ class Run:
     _reason: Exception | None = None
     _killers: list[Callable[[], None]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def named(self) -> dict[str, str]:
+        """Return what log lines about the job are found by: its id, its tenant, and the request that asked for it."""
+        asked = next((word for word in self.lease.source.split() if word.startswith("req_")), None)
+        return {
+            "job_id": self.lease.uid,
+            "tenant": self.lease.tenant,
+            **({"request_id": asked} if asked else {}),
+        }
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -75,11 +88,15 @@ class Run:
         now = datetime.now(UTC)
         steps.finish(connection, self.lease, name, now=now, note=note, output=output)
         steps.write_log(connection, self.lease, [(now, "info", name, note or "done")])
+        _LOG.info("job.step", extra={"step": name, "note": note})
 
     def end(self, connection: Connection, state: JobState, **values: Any) -> None:
         """Give the job up with its new state, in the transaction of its last effect."""
         now = datetime.now(UTC) if state.is_over else None
         leases.end(connection, self.lease, state, now=now, **values)
+        error = values.get("error") or {}
+        said = {"state": state.value, "code": error.get("code")}
+        _LOG.info("job.ended" if state.is_over else "job.left", extra=said)
 
     def stop(self, reason: Exception) -> None:
         """Make the run end with `reason`, and kill what it has started. From any thread."""

@@ -78,7 +78,7 @@ def _end(run: Run, state: JobState, message: str, **values: Any) -> None:
             state, values = JobState.CANCELLED, {}
         steps.fail_open(connection, lease, now=now, note=message)
         steps.write_log(connection, lease, [(now, level, "", message)])
-        leases.end(connection, lease, state, now=now if state.is_over else None, **values)
+        run.end(connection, state, **values)
         if state is JobState.FAILED:
             _tell(connection, lease, message, now)
 

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+import structlog
 
 from aihub.delivery import lease as leases
 from aihub.delivery import steps
@@ -218,6 +219,10 @@ class Worker:
         thread.start()
 
     def _work(self, run: Run, kind: Kind | None) -> None:
+        # Every line of this thread, and the end of the job, can be found by the job and by the request that asked for it.
+        structlog.contextvars.bind_contextvars(**run.named())
+        taken = {"worker": self.name, "attempt": run.lease.attempts, "queue": run.lease.queue}
+        _LOG.info("job.taken", extra=taken)
         try:
             execute(run, _unknown if kind is None or kind.run is None else kind.run)
         except AIHubError as error:
