@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from aihub.delivery.dispatch import DISPATCHERS
 from aihub.delivery.effects import MAX_ATTEMPTS, send_due
@@ -146,3 +150,43 @@ def test_a_digest_waits_for_its_hour_and_loses_nothing(hub: Hub, receiver: Recei
     assert json.loads(request[2])["title"] == "3 notices"
     carry_out(hub, in_hours=24)
     assert len(receiver.requests) == 1
+
+
+def test_mail_is_told_once_after_its_server_was_down_for_an_hour(database: Engine, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mail = {"kind": "email", "host": "127.0.0.1", "port": port, "tls": "none", "sender": "hub@example.org"}
+    channels = {"box": {**mail, "to": ["ann@example.org"]}}
+    file = tmp_path / "mail.json"
+    file.write_text(json.dumps({"channels": channels, "routes": [{"channels": ["box"]}]}))
+    with made_hub(database, tmp_path / "home", notify_file=file) as hub:
+        register(hub)
+        happen(hub, "model.deployed", "d1", title="load serves")
+        for minutes in (0, 5, 20, 60):
+            carry_out(hub, in_hours=minutes / 60)
+        with read(hub.engine, tenant="default") as connection:
+            assert not outbox.dead(connection, tenant="default")
+            (waiting,) = outbox.pending(connection, tenant="default", prefix="channel.")
+        assert "does not answer" in str(waiting.last_error)
+        box = Box()
+        controller = Controller(box, hostname="127.0.0.1", port=port)
+        controller.start()
+        try:
+            for hours in (2, 4, 8):
+                carry_out(hub, in_hours=hours)
+        finally:
+            controller.stop()
+        assert len(box.mails) == 1
+        assert "load serves" in box.mails[0]
+
+
+class Box:
+    """Takes every mail."""
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.mails.append(str(message_from_bytes(envelope.content, policy=default)["Subject"]))
+        return "250 taken"

@@ -132,7 +132,7 @@ def _fields(body: bytes) -> dict[str, str]:
 
 
 def _title(found: Approval) -> str:
-    return f"{found.model} {found.semantic} into {found.environment}?"
+    return f"put {found.model} {found.semantic} into {found.environment}?"
 
 
 def _facts(hub: Hub, found: Approval) -> str:
