@@ -106,18 +106,31 @@ class SeriesMemory:
     def take(
         self, name: str, times: NDArray[np.int64], values: NDArray[np.float64], now_us: int
     ) -> list[Fault]:
-        """Take new values, ascending in time, and say what is wrong with them. Older ones than known are left out."""
-        later = times > self.last_us
+        """Take new values, ascending in time, and say what is wrong with them.
+
+        Older ones than known are left out, and those of days to come: after one of them all that is true would be old.
+        """
+        found = self._far_ahead(times, now_us)
+        later = (times > self.last_us) & (times <= now_us + DAY_US)
         if not later.all():
             times, values = times[later], values[later]
         if not times.size:
-            return []
-        found = self._clock(times, now_us) + self._gap(times)
+            return self._told(name, found)
+        found += self._clock(times, now_us) + self._gap(times)
         found += self._stuck(times, values)
         found += self._level(times, values)
         self.last_us, self.last = int(times[-1]), float(values[-1])
+        return self._told(name, found)
+
+    def _told(self, name: str, found: list[tuple[str, int, str]]) -> list[Fault]:
         return [Fault(series=name, kind=kind, since_us=since, at_us=self.last_us, detail=detail)
                   for kind, since, detail in found]  # fmt: skip
+
+    def _far_ahead(self, times: NDArray[np.int64], now_us: int) -> list[tuple[str, int, str]]:
+        ahead = int(times[-1]) - now_us if times.size else 0
+        if ahead <= DAY_US:
+            return []
+        return [("clock", int(times[-1]), f"measured {ahead / 8.64e10:.1f} days in the future; left out")]
 
     def _clock(self, times: NDArray[np.int64], now_us: int) -> list[tuple[str, int, str]]:
         if not self.step_us and times.size > _RECENT:

@@ -96,3 +96,15 @@ def test_old_values_are_left_out() -> None:
     before = memory.to_dict().copy()
     assert memory.take("s", times[:24], load(24) * 1000, now) == []
     assert memory.to_dict() == before
+
+
+def test_one_value_of_next_year_does_not_blind_the_stream_to_what_is_wrong_today() -> None:
+    values, times = load(24 * 30), BEGIN + np.arange(24 * 30) * HOUR_US
+    values[24 * 20 :] *= 1000
+    times[24 * 5 + 23] += 365 * 24 * HOUR_US
+    memory, found = SeriesMemory(), []
+    for start in range(0, len(values), 24):
+        now = BEGIN + (start + 24) * HOUR_US
+        found += memory.take("s", times[start : start + 24], values[start : start + 24], now)
+    assert {fault.kind for fault in found} == {"clock", "unit"}
+    assert "days in the future; left out" in next(fault.detail for fault in found if fault.kind == "clock")
