@@ -87,5 +87,5 @@ def test_what_is_said_about_serving_is_checked_and_goes_with_a_job() -> None:
     request = JobRequest.model_validate(request_of(spec))
     assert JobRequest.model_validate(request.to_dict()).spec.serving == spec.serving
     document["serving"]["log"] = {"samples": 0.5}
-    with pytest.raises(ConfigError, match="serving: .*samples"):
+    with pytest.raises(ConfigError, match=r"serving: .*samples"):
         check(parse_spec(yaml.safe_dump(document)))
