@@ -54,7 +54,7 @@ class RateLimiter:
 
     def _forget_full(self, now: float) -> None:
         """Let go of full buckets, which are as good as none; where all are in use, of the fuller half."""
-        rest = {name: full_at for name, full_at in self._full_at.items() if full_at > now}
+        rest = {name: full_at for name, full_at in list(self._full_at.items()) if full_at > now}
         if len(rest) >= MAX_BUCKETS:
             emptiest = sorted(rest.items(), key=lambda item: item[1])[len(rest) // 2 :]
             rest = dict(emptiest)

@@ -46,6 +46,9 @@ def read_or_make(file: Path, *, field: str) -> str:
             if not file.exists():
                 with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
                     opened.write(secrets.token_hex(SECRET_BYTES))
+                    # What is written with it from now on is worth nothing without it.
+                    opened.flush()
+                    os.fsync(opened.fileno())
                 os.link(fresh, file)
         except FileExistsError:
             pass

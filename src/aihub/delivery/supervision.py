@@ -103,7 +103,8 @@ def _listen(run: Run, child: Child) -> dict[str, Any]:
 
 
 def _death(child: Child) -> ChildError:
-    child.errors.seek(0)
+    # Libraries may have written gigabytes.
+    child.errors.seek(max(0, child.errors.seek(0, os.SEEK_END) - 4 * SHOWN_ERROR_CHARS))
     said = child.errors.read().decode(errors="replace").strip()[-SHOWN_ERROR_CHARS:]
     code = child.process.returncode
     if code < 0:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STATUS_TOPIC = "github.deployment_status"
 TOPICS = (PROTECTION_TOPIC, STATUS_TOPIC, REVIEWERS_TOPIC)
+MAX_KEYS = 500
+"""Keys that one statement names; databases take some ten thousand parameters at most."""
 MAX_COMMENT_CHARS = 1000
 MAX_DESCRIPTION_CHARS = 140
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -204,11 +206,13 @@ def _statuses_due(connection: Connection, since: datetime) -> list[dict[str, Any
         }
         key = f"{row['deployment_id']}/{row['uid']}/{state}"
         due.append({"tenant": row["tenant_id"], "topic": STATUS_TOPIC, "key": key, "payload": payload})
-    keys = [one["key"] for one in due]
-    known = sa.select(outbox_rows.c.tenant_id, outbox_rows.c.key).where(
-        outbox_rows.c.topic == STATUS_TOPIC, outbox_rows.c.key.in_(keys)
-    )
-    asked = {tuple(row) for row in connection.execute(known)} if keys else set()
+    asked: set[tuple[Any, ...]] = set()
+    for start in range(0, len(due), MAX_KEYS):
+        keys = [one["key"] for one in due[start : start + MAX_KEYS]]
+        known = sa.select(outbox_rows.c.tenant_id, outbox_rows.c.key).where(
+            outbox_rows.c.topic == STATUS_TOPIC, outbox_rows.c.key.in_(keys)
+        )
+        asked |= {tuple(row) for row in connection.execute(known)}
     return [one for one in due if (one["tenant"], one["key"]) not in asked]
 
 

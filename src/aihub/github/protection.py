@@ -27,7 +27,7 @@ from aihub.store.models import insert_unless_there
 from aihub.store.tables import models, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -119,14 +119,17 @@ class Webhooks:
     def decide_pending(self, now: datetime) -> int:
         """Answer every question whose commit has been judged since; return how many. For the worker, every few seconds."""
         with engines.read(self.engine, tenant=engines.EVERY_TENANT) as connection:
-            query = sa.select(github_gates.c.id, github_gates.c.tenant_id).where(
-                github_gates.c.state == "pending"
-            )
-            waiting = connection.execute(query.order_by(github_gates.c.id).limit(1000)).all()
+            columns = [github_gates.c[name] for name in ("id", "tenant_id", "sha", "created_at")]
+            query = sa.select(*columns).where(github_gates.c.state == "pending")
+            waiting = connection.execute(query.order_by(github_gates.c.id).limit(1000)).mappings().all()
         decided = 0
-        for gate_id, tenant in waiting:
-            with engines.write(self.engine, tenant=tenant) as connection:
-                decided += self._decide(connection, gate_id, now)
+        for gate in waiting:
+            # Looked at before the transaction that writes: most wait for hours, and would hold up the others each time.
+            with engines.read(self.engine, tenant=gate["tenant_id"]) as connection:
+                found = _verdict_on(connection, gate, now)
+            if found.state != "pending":
+                with engines.write(self.engine, tenant=gate["tenant_id"]) as connection:
+                    decided += self._decide(connection, gate["id"], now)
         return decided
 
     def _ask(
@@ -171,9 +174,7 @@ class Webhooks:
         gate = connection.execute(query.with_for_update()).mappings().one_or_none()
         if gate is None:
             return False
-        found = verdict(
-            *judged(connection, tenant=gate["tenant_id"], sha=gate["sha"]), waited=now - gate["created_at"]
-        )
+        found = _verdict_on(connection, gate, now)
         if found.state == "pending":
             return False
         change = {"state": found.state, "comment": found.comment, "decided_at": now}
@@ -308,16 +309,17 @@ def judged(connection: Connection, *, tenant: str, sha: str) -> tuple[list[tuple
     )
     newest = {row.name: (row.name, row.number, row.status) for row in connection.execute(query)}
     # A job that waits for an approval has been judged; GitHub must not wait for what waits for GitHub.
-    active = sa.select(jobs.c.payload).where(
-        jobs.c.tenant_id == tenant, jobs.c.state.in_(("queued", "running"))
+    active = sa.select(sa.func.count()).where(
+        jobs.c.tenant_id == tenant,
+        jobs.c.state.in_(("queued", "running")),
+        jobs.c.payload["git_commit"].as_string() == sha,
     )
-    waiting = sum(1 for payload in connection.scalars(active) if _commit_of(payload) == sha)
-    return list(newest.values()), waiting
+    return list(newest.values()), connection.scalar(active) or 0
 
 
-def _commit_of(payload: Any) -> str | None:
-    found = payload.get("git_commit") if isinstance(payload, dict) else None
-    return found if isinstance(found, str) else None
+def _verdict_on(connection: Connection, gate: Mapping[Any, Any], now: datetime) -> Verdict:
+    found = judged(connection, tenant=gate["tenant_id"], sha=gate["sha"])
+    return verdict(*found, waited=now - gate["created_at"])
 
 
 def _number(value: Any) -> str:

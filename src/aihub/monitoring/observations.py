@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aihub.errors import AIHubError, UnavailableError
 from aihub.monitoring import actuals as incoming
 from aihub.monitoring.chunks import DAY_US, PredictionRows, features_to_bytes, id_keys, series_keys
 from aihub.monitoring.folding import fold_pending, refold
@@ -137,10 +138,26 @@ class Observations:
             return fold_pending(ModelLog(connection, tenant, model), self.contexts)
 
     def fold_waiting(self) -> int:
-        """Fold the predictions of every tenant and model that wait; return how many there were."""
+        """Fold the predictions of every tenant and model that wait; return how many there were.
+
+        Raises
+        ------
+        AIHubError
+            The first fault of a model, such as a damaged chunk, after all others were folded.
+        """
         with read(self.engine, tenant=EVERY_TENANT) as connection:
             some = rows_of.waiting(connection)
-        return sum(self.fold(tenant, model) for tenant, model in some)
+        folded, faults = 0, list[AIHubError]()
+        for tenant, model in some:
+            try:
+                folded += self.fold(tenant, model)
+            except UnavailableError:
+                raise
+            except AIHubError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+        return folded
 
     def repair(self, tenant: str, model: str) -> tuple[int, int]:
         """Compute every window again whose raw log is still there; return the days and the predictions read.

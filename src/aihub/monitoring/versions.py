@@ -41,11 +41,14 @@ class RegistryContexts:
     def of(self, tenant: str, model: str, version: int) -> VersionContext:
         """Return what is known of a version; one that does not exist any more has a context of defaults."""
         key = (tenant, model, version)
-        if key not in self._known:
-            if len(self._known) >= _KEPT:
-                self._known.pop(next(iter(self._known)), None)
-            self._known[key] = self._read(tenant, model, version)
-        return self._known[key]
+        found = self._known.get(key)
+        if found is None:
+            found = self._read(tenant, model, version)
+            # Other threads do so too: what is looked up here may be gone a moment later.
+            for oldest in list(self._known)[: len(self._known) + 1 - _KEPT]:
+                self._known.pop(oldest, None)
+            self._known[key] = found
+        return found
 
     def latest(self, tenant: str, model: str) -> VersionContext:
         """Return what is known of the version that serves in production, or of the newest."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from aihub.types import FloatArray
 
+MAX_SERIES_CHARS = 256
+"""As many as the log keeps: `aihub.monitoring.log.MAX_NAME`."""
 _NUMBERS = frozenset((float, int))
 _NUMBERS_OR_NONE = frozenset((float, int, type(None)))
 _TEXTS_OR_NONE = frozenset((str, type(None)))
@@ -205,6 +207,8 @@ class Contract:
                 raise DataError(
                     f"is empty where the model takes {_wanted(column)}", column=column.name, row=row
                 )
+            if column.role is Role.SERIES:
+                check_series(values, column=column.name)
             return
         if self.unseen is Unseen.REFUSE and not set(values) <= {*column.known, None}:
             row = next(at for at, v in enumerate(values, 1) if v is not None and v not in column.known)
@@ -235,6 +239,23 @@ class Contract:
             )
         hint = did_you_mean(extra[0][:100], self.names)
         return DataError(f"is not in the model's schema.{hint} Leave it out.", column=extra[0][:100], row=row)
+
+
+def check_series(values: Sequence[Any], *, column: str) -> None:
+    """Refuse ids that the log could not keep, which would take the predictions logged with them along.
+
+    Raises
+    ------
+    DataError
+        An id is too long, or holds a zero character.
+    """
+    for row, value in enumerate(values, start=1):
+        if len(value) > MAX_SERIES_CHARS or "\0" in value:
+            raise DataError(
+                f"is a series id of more than {MAX_SERIES_CHARS} characters, or with a zero character; shorten it",
+                column=column,
+                row=row,
+            )
 
 
 def _is_plain(row: tuple[Any, ...]) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aihub.errors import AIHubError, UnavailableError
+from aihub.errors import UnavailableError
 from aihub.registry.files import write_atomically
 from aihub.serving.blackbox import BlackBox
 from aihub.serving.compiled import compile_version
@@ -187,10 +187,19 @@ class ServingPool:
                 }
                 earlier = self._earlier(connection, wanted)
             self._put(wanted, beside)
+            self._forget_failures(
+                {*beside, *((row["tenant_id"], row["model"], row["environment"]) for row in wanted)}
+            )
             self._signature = signature
             for row, key in earlier:
                 self._keep_warm(key, row)
             return True
+
+    def _forget_failures(self, deployed: set[Key]) -> None:
+        """Let go of what could not be loaded and is not wanted any more; it would be looked for for ever."""
+        self.failures = {key: why for key, why in self.failures.items() if key in deployed}
+        now = time.monotonic()
+        self._retry_at = {again: at for again, at in self._retry_at.items() if at > now}
 
     def learn(self) -> None:
         """Put newer actuals on the forecasts that serve."""
@@ -283,7 +292,7 @@ class ServingPool:
                 return None
             try:
                 known = self._compile(key, row)
-            except (AIHubError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - border of a version: one that cannot be read must not keep others out
                 self._retry_at[again] = time.monotonic() + AGAIN_S
                 self._on_error(error)
                 self.failures[key] = f"version {row['number']}: {error}"

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from aihub.errors import DataError, InputError, did_you_mean
+from aihub.serving import tables
 from aihub.serving.contract import Role
 from aihub.serving.stamps import micros
 
@@ -27,7 +28,6 @@ ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 BULK = frozenset((NDJSON, "application/ndjson", "application/jsonl", ARROW, "application/vnd.apache.arrow.file", PARQUET))  # fmt: skip
 FIELDS = frozenset(("records", "columns", "horizon", "future", "level", "series", "timestamp"))
-MAX_ROWS = 1_000_000
 _NOT_FINITE = re.compile(r"-?(?:nan|inf|\d{3}|\d[\d.]*e)", re.IGNORECASE)
 _INSIDE = re.compile(r"\s*:[\s\[\d.,eE+\-nul]*")
 """What may stand between a column's name and one of its numbers, in records as in columns."""
@@ -168,20 +168,11 @@ def _line(line: bytes, at: int) -> Any:
 
 def _arrow(body: bytes, kind: str) -> dict[str, Any]:
     import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
-    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
-    source = pa.BufferReader(body)
     try:
-        if kind == PARQUET:
-            file = pq.ParquetFile(source)
-            if file.metadata.num_rows > MAX_ROWS:
-                raise InputError(f"more than {MAX_ROWS:,} rows; send them in several requests")
-            table = file.read(use_threads=False)
-        elif kind == ARROW:
-            table = pa.ipc.open_stream(source).read_all()
-        else:
-            table = pa.ipc.open_file(source).read_all()
-        table.validate()
+        table = (
+            tables.read_parquet(body) if kind == PARQUET else tables.read_arrow(body, is_file=kind != ARROW)
+        )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"the body cannot be read as {kind} ({str(error)[:200]}); write it again") from None
     return {name: _values(name, table.column(name)) for name in table.column_names}
@@ -194,9 +185,13 @@ def _values(name: str, column: Any) -> Any:
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
+        column = tables.unpacked(column)
         kind = column.type
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    # Of the last two one value may stand for many: a list of them would have no limit.
+    refused = (
+        pa.types.is_boolean, pa.types.is_nested, pa.types.is_binary, pa.types.is_run_end_encoded, pa.types.is_string_view,
+    )  # fmt: skip
+    if any(check(kind) for check in refused):
         raise DataError(f"holds {kind} where the model takes numbers or text; convert it", column=name)
     if pa.types.is_timestamp(kind):
         if column.null_count:
@@ -234,8 +229,8 @@ def checked(question: Question, contract: Contract) -> Rows:
         rows = contract.by_column(question.columns)
     if rows is None or rows.count == 0:
         raise InputError("there is no row; send one or more")
-    if rows.count > MAX_ROWS:
-        raise InputError(f"more than {MAX_ROWS:,} rows; send them in several requests")
+    if rows.count > tables.MAX_ROWS:
+        raise InputError(f"more than {tables.MAX_ROWS:,} rows; send them in several requests")
     return rows
 
 

@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from aihub.delivery.jobs import enqueue
 from aihub.errors import InputError, NotFoundError, TooManyError, UnauthorizedError
 from aihub.github import policies
 from aihub.github.client import GitHubClient
 from aihub.github.effects import STATUS_TOPIC, carry_out, write_back
-from aihub.github.protection import EVENT, MAX_BYTES, PROTECTION_TOPIC, WAIT, Webhooks, read_question, verdict
+from aihub.github.protection import (
+    EVENT,
+    MAX_BYTES,
+    PROTECTION_TOPIC,
+    WAIT,
+    Webhooks,
+    judged,
+    read_question,
+    verdict,
+)
 from aihub.github.sessions import REVIEWERS_TOPIC
 from aihub.github.trust import TrustPolicy
 from aihub.store import engine as engines
@@ -18,6 +28,7 @@ from aihub.store import schema
 from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.github_tables import github_gates
+from aihub.store.job_tables import jobs
 from aihub.store.tables import deployments, models, outbox, versions
 from github_side import API, NOW, SECRET, SHA, GitHubApi, body, signed
 
@@ -131,6 +142,20 @@ def test_a_question_waits_for_its_commit_to_be_judged_but_not_for_ever(
     assert [payload["state"] for _, payload in due(engine)] == ["approved"]
     assert verdict([], 0, waited=WAIT).state == "rejected"
     assert verdict([("load", 1, "candidate")], 1, waited=timedelta(0)).state == "pending"
+
+
+def test_a_question_waits_for_the_jobs_of_its_commit_alone(hooks: Webhooks, engine: Engine) -> None:
+    add_version(engine)
+    with engines.write(engine, tenant="default") as connection:
+        given = {"tenant": "default", "kind": "train", "submitted_by": "ann", "now": NOW}
+        for commit in (SHA, "f" * 40, None):
+            enqueue(connection, payload={"git_commit": commit} if commit else {}, **given)
+        assert judged(connection, tenant="default", sha=SHA)[1] == 1
+    assert take(hooks, body()) == "taken"
+    assert hooks.decide_pending(NOW) == 0
+    with engines.write(engine, tenant="default") as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == 1).values(state="completed"))
+    assert hooks.decide_pending(NOW) == 1
 
 
 def test_a_replayed_webhook_does_nothing_under_whatever_id(hooks: Webhooks, engine: Engine) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aihub.errors import ArtifactError
 from aihub.monitoring import sums
 from aihub.monitoring.context import FixedContexts, VersionContext
 from aihub.monitoring.observations import Observations
@@ -16,7 +19,8 @@ from aihub.monitoring.performance import Windows, hour_of
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds
 from aihub.store import observations as rows_of
 from aihub.store import schema
-from aihub.store.engine import create, read
+from aihub.store.engine import create, read, write
+from aihub.store.monitoring_tables import prediction_chunks
 from aihub.validation.metrics import regression_metrics
 
 if TYPE_CHECKING:
@@ -344,6 +348,19 @@ def test_chunks_are_merged_and_nothing_is_lost(observations: Observations) -> No
     before = windows(observations)
     observations.repair("t", "m")
     assert_same(before, windows(observations))
+
+
+def test_a_damaged_chunk_keeps_no_other_model_from_being_folded(observations: Observations) -> None:
+    target, series = hours(1)
+    observations.ingest_predictions([batch(np.zeros(3), target, series)])
+    observations.ingest_predictions([replace(batch(np.zeros(3), target, series), model="z")])
+    with write(observations.engine, tenant="t") as connection:
+        damage = sa.update(prediction_chunks).where(prediction_chunks.c.model == "m").values(body=b"damaged")
+        connection.execute(damage)
+    with pytest.raises(ArtifactError):
+        observations.fold_waiting()
+    with read(observations.engine, tenant="t") as connection:
+        assert rows_of.waiting(connection) == [("t", "m")]
 
 
 def test_tenants_do_not_see_each_other(observations: Observations) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import tabled
 from aihub.registry.signing import load_signing, new_key
+from aihub.serving import compiled
 from aihub.serving.answering import answer_question
 from aihub.serving.blackbox import BlackBox
 from aihub.serving.pool import WARM
@@ -141,6 +142,44 @@ def test_a_version_that_cannot_be_loaded_leaves_the_one_before_in_place(
     pool.refresh()
     assert ask(pool)["version"] == 1
     assert "version 2" in pool.failures[KEY]
+
+
+def test_a_version_that_breaks_its_reader_keeps_no_other_out(
+    pool: ServingPool,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = register(1.0)
+    deploy(broken)
+    deploy(register(2.0), tenant="default", environment="staging")
+
+    def compile_version(path: Path, **given: Any) -> Any:
+        if broken.digest in str(path):
+            raise KeyError("a field that nobody thought of")
+        return compiled.compile_version(path, **given)
+
+    monkeypatch.setattr("aihub.serving.pool.compile_version", compile_version)
+    pool.start()
+    assert pool.find("default", "load", "production") is None
+    assert "nobody thought of" in pool.failures[KEY]
+    assert pool.find("default", "load", "staging") is not None
+
+
+def test_what_is_not_wanted_any_more_is_not_tried_for_ever(
+    hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    second = register(2.0)
+    deploy(second)
+    hub.artifacts.path(second.digest).write_bytes(b"damaged")
+    pool.refresh()
+    assert "version 2" in pool.failures[KEY]
+    hub.registry_of("default").rollback("load", actor="ann", reason="it does not load", now=NOW)
+    pool._retry_at = dict.fromkeys(pool._retry_at, 0.0)
+    pool.refresh()
+    assert ask(pool)["version"] == 1
+    assert not pool.refresh()
 
 
 def test_tenants_and_environments_are_apart(
