@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import sqlalchemy as sa
+
 from aihub.delivery.policy import ApprovalRule
 from aihub.errors import NotFoundError
 from aihub.registry.versioning import SemanticVersion
@@ -141,7 +143,11 @@ def list_page(
     if state is not None:
         where.append(table.c.state == state)
     if model is not None:
-        where.append(models.c.name == model)
+        # Its number first: the page is then read along an index, however many others have asked.
+        number = connection.scalar(
+            sa.select(models.c.id).where(models.c.tenant_id == tenant, models.c.name == model)
+        )
+        where.append(table.c.model_id == number)
     return read(connection, rows.select(connection, *where, tenant=tenant, limit=limit))
 
 

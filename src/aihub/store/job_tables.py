@@ -133,6 +133,8 @@ approvals = sa.Table(
     sa.Column("decided_at", UtcDateTime),
     sa.CheckConstraint("state IN ('pending', 'approved', 'rejected', 'expired', 'withdrawn')", name="state"),
     sa.Index("ix_approvals_tenant_id_id", "tenant_id", "id"),
+    sa.Index("ix_approvals_tenant_id_state_id", "tenant_id", "state", "id"),
+    sa.Index("ix_approvals_model_id_id", "model_id", "id"),
     sa.Index("ix_approvals_job_id", "job_id"),
 )
 sa.Index(
