@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aihub.cli import remote
+from aihub.cli import listing, remote
 from aihub.cli.console import print_json, table
 from aihub.cli.options import is_remote, json_option
 from aihub.errors import NotFoundError
@@ -14,8 +14,6 @@ from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from aihub.registry.records import Deployment
     from aihub.registry.registry import Registry
 
@@ -71,21 +69,8 @@ def _list_versions(registry: Registry, name: str, *, as_json: bool) -> None:
         rows = [{**version.to_dict(), "is_champion": version.uid == serving} for version in versions]
         print_json({"model": name, "versions": rows})
         return
-    table(
-        ["version", "semantic", "status", "serves", "mae or f1", "commit", "made (UTC)", "by"],
-        [
-            [
-                version.number,
-                version.semantic,
-                version.status,
-                PRODUCTION if version.uid == serving else "",
-                version.metrics.get("mae", version.metrics.get("f1_score")),
-                (version.git_commit or "")[:10],
-                _minute(version.created_at),
-                version.created_by,
-            ]
-            for version in versions
-        ],
+    listing.versions(
+        (version.number, version, PRODUCTION if version.uid == serving else "") for version in versions
     )
 
 
@@ -93,23 +78,4 @@ def _list_deployments(history: list[Deployment], *, as_json: bool) -> None:
     if as_json:
         print_json({"deployments": [deployment.to_dict() for deployment in history]})
         return
-    table(
-        ["version", "semantic", "environment", "action", "from (UTC)", "to (UTC)", "who", "why"],
-        [
-            [
-                deployment.version,
-                deployment.semantic,
-                deployment.environment,
-                deployment.action,
-                _minute(deployment.started_at),
-                None if deployment.ended_at is None else _minute(deployment.ended_at),
-                deployment.actor,
-                deployment.reason,
-            ]
-            for deployment in history
-        ],
-    )
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    listing.deployments(history)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aihub.cli import listing
 from aihub.cli.console import print_json, table
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from aihub.client import Client, Outcome
 
 MOST = 200
@@ -61,21 +60,8 @@ def _versions(client: Client, name: str, *, as_json: bool) -> None:
         rows = [{**version.raw, "serves": where.get(version.version) or None} for version in found]
         print_json({"model": name, "versions": rows})
         return
-    table(
-        ["version", "semantic", "status", "serves", "mae or f1", "commit", "made (UTC)", "by"],
-        [
-            [
-                version.version,
-                version.semantic,
-                version.status,
-                where.get(version.version, ""),
-                version.metrics.get("mae", version.metrics.get("f1_score")),
-                (version.git_commit or "")[:10],
-                _minute(version.created_at),
-                version.created_by,
-            ]
-            for version in islice(found, MOST)
-        ],
+    listing.versions(
+        (version.version, version, where.get(version.version, "")) for version in islice(found, MOST)
     )
 
 
@@ -84,22 +70,7 @@ def _deployments(client: Client, name: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"deployments": [deployment.raw for deployment in found]})
         return
-    table(
-        ["version", "semantic", "environment", "action", "from (UTC)", "to (UTC)", "who", "why"],
-        [
-            [
-                deployment.version,
-                deployment.semantic,
-                deployment.environment,
-                deployment.action,
-                _minute(deployment.started_at),
-                _minute(deployment.ended_at),
-                deployment.actor,
-                deployment.reason,
-            ]
-            for deployment in islice(found, MOST)
-        ],
-    )
+    listing.deployments(islice(found, MOST))
 
 
 def deploy(name: str, version: str, *, environment: str, reason: str, tag: bool, as_json: bool) -> None:
@@ -138,7 +109,3 @@ def outcome(answer: Outcome) -> str:
             return f"approval {approval} was {answer.approval.state}{other}"
         return f"waits for approval {approval}; next: aihub approve {approval} --reason TEXT{other}"
     return f"{answer.status.replace('_', ' ')}: {answer.reason}{other}"
-
-
-def _minute(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
