@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aihub.errors import AIHubError, DataError, InputError
+from aihub.monitoring import parsing
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import MAX_REJECTED, ActualTable, parse, tabled
 from aihub.monitoring.predictions import PredictionIds, created_us, id_text, parse_id
@@ -92,3 +94,21 @@ def test_no_upload_breaks_the_reader(body: bytes, kind: str) -> None:
     except AIHubError:
         return
     assert np.isfinite(table.value).all()
+
+
+def test_a_small_parquet_file_that_unpacks_to_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = "application/vnd.apache.parquet"
+    stamp = ["2026-01-01T00:00:00Z"] * 200_000
+
+    def body(**columns: Any) -> bytes:
+        sink = io.BytesIO()
+        pl.DataFrame({"timestamp": stamp, "actual": [1.0] * len(stamp), **columns}).write_parquet(sink)
+        return sink.getvalue()
+
+    assert len(parse(body(), kind, VersionContext())) == len(stamp)
+    for limit, columns in ((1 << 20, {}), (32 << 20, {"series": ["x" * 200] * len(stamp)})):
+        monkeypatch.setattr(parsing, "MAX_UNPACKED_BYTES", limit)
+        content = body(**columns)
+        assert len(content) < 1 << 20
+        with pytest.raises(DataError, match="unpack to more than"):
+            parse(content, kind, VersionContext())
