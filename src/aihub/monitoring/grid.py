@@ -15,7 +15,7 @@ import numpy as np
 from aihub.validation.profile import CategorySummary, NumericSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -93,6 +93,10 @@ class FeatureGrid:
             elif summary.kind == "number" and summary.n:
                 found.append(_numbers(name, summary))
         return cls(tuple(found))
+
+    def without(self, names: Collection[str]) -> FeatureGrid:
+        """Return the bins of all other columns: what is hashed or left out in the log has no values to compare."""
+        return FeatureGrid(tuple(one for one in self.columns if one.name not in names))
 
     def fold(
         self, features: Mapping[str, Any], cell: NDArray[np.intp], cells: int

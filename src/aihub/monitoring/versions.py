@@ -91,13 +91,15 @@ def context_of(
 ) -> VersionContext:
     """Put together what is known of a version."""
     watch = (spec.get("policy") or {}).get("watch") or {}
+    logged = (spec.get("serving") or {}).get("log") or {}
+    hidden = {*(logged.get("hash_columns") or ()), *(logged.get("leave_out") or ())}
     return VersionContext(
         classes=config.get("model_type") == ModelType.ANOMALY,
         level=float(config.get("interval_level") or 0.9),
         target=str(config.get("target") or "actual"),
         series_column=str(config.get("series_id") or "series"),
         timestamp_column=str(config.get("timestamp") or "timestamp"),
-        grid=FeatureGrid.of(profile),
+        grid=FeatureGrid.of(profile).without(hidden),
         references=knowledge.drift_references,
         importance=knowledge.feature_importance,
         promised=dict(metrics),

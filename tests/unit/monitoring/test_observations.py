@@ -17,11 +17,14 @@ from aihub.monitoring.observations import Observations
 from aihub.monitoring.parsing import ActualTable
 from aihub.monitoring.performance import Windows, hour_of
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds
+from aihub.monitoring.versions import context_of
+from aihub.registry.stored import GateKnowledge
 from aihub.store import observations as rows_of
 from aihub.store import schema
 from aihub.store.engine import create, read, write
 from aihub.store.monitoring_tables import prediction_chunks
 from aihub.validation.metrics import regression_metrics
+from aihub.validation.profile import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -390,3 +393,26 @@ def test_series_of_a_group_and_a_range_at_the_hour(observations: Observations) -
     with read(observations.engine, tenant="t") as connection:
         found = Windows.read(connection, "t", "m", hours=(hour_of(start), hour_of(start) + 30))
     assert found.total().predictions == 30 * len(SERIES)
+
+
+def test_what_the_log_hides_is_neither_compared_nor_in_the_way(
+    tmp_path: Path, context: VersionContext
+) -> None:
+    """A number that is hashed is text in the log, and would look like drift where it were compared."""
+    hidden = replace(context, grid=context.grid.without({"temperature"}))
+    assert [one.name for one in hidden.grid.columns] == ["site"]
+    spec = {"serving": {"log": {"hash_columns": ["temperature"], "leave_out": ["site"]}}}
+    profile = Profile.of({"temperature": [1.0, 2.0], "site": ["a", "b"], "wind": [1.0, 2.0]})
+    found = context_of({}, {}, spec, GateKnowledge(), profile)
+    assert [one.name for one in found.grid.columns] == ["wind"]
+    engine = create(f"sqlite:///{tmp_path / 'hidden.db'}")
+    schema.upgrade(engine)
+    observations = Observations(engine, FixedContexts(hidden))
+    ids = PredictionIds().take(3)
+    features = {"temperature": ["0fd3", "aa17", None], "site": ["a", "b", "a"]}
+    batch = PredictionBatch(
+        tenant="default", model="load", version=1, ids=ids, prediction=np.ones(3), features=features
+    )
+    observations.ingest_predictions([batch])
+    assert observations.fold_waiting() == 3
+    engine.dispose()
