@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aihub.delivery import due, operations, rollouts
+from aihub.delivery import deployments, due, operations, rollouts
 from aihub.delivery.orders import DeployOrder, RollbackOrder
 from aihub.delivery.strategy import Live, Promote, Stay, StepUp, Stop
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
-from aihub.store.engine import read
+from aihub.store.engine import read, write
 from aihub.types import Role
 from orders import MODEL, NOW, actions, decide, order, register, registry_on, somebody
 
@@ -43,6 +43,17 @@ def granted(registry: Registry, version: int, **given: Any) -> None:
     asked = order(registry, version, **given).approval
     assert asked is not None
     decide(registry, asked.uid)
+
+
+def in_one(registry: Registry, work: Any, *given: Any, **named: Any) -> Any:
+    """Do something in a transaction of its own."""
+    with write(registry.engine, tenant=registry.tenant) as connection:
+        return work(connection, registry, *given, **named)
+
+
+def roll_back(registry: Registry, back: RollbackOrder, now: datetime, **given: Any) -> Any:
+    """Roll back as the API does: the target is tried out before the transaction."""
+    return in_one(registry, deployments.rollback, operations.pinned(registry, back, **given), now)
 
 
 def run(registry: Registry, now: datetime) -> None:
@@ -119,7 +130,7 @@ def test_in_a_freeze_a_rollout_stays_but_may_be_stopped(registry: Registry) -> N
     ((_, decision),) = due.advance_due(registry, frozen, lambda _rollout, _now: (GOOD, GOOD))
     assert isinstance(decision, Stay)
     with pytest.raises(ConflictError, match="frozen until"):
-        operations.promote(registry, running.uid, actor="dora", reason="looks good", now=frozen)
+        in_one(registry, rollouts.promote, running.uid, actor="dora", reason="looks good", now=frozen)
     ((_, decision),) = due.advance_due(registry, frozen, lambda _rollout, _now: (GOOD, WORSE))
     assert isinstance(decision, Stop)
 
@@ -136,7 +147,7 @@ def test_a_rollout_whose_champion_has_gone_ends(registry: Registry) -> None:
     assert isinstance(decision, Stop)
     assert champion(registry) == 3
     with pytest.raises(ConflictError, match="stopped already"):
-        operations.stop(registry, running.uid, actor="dora", reason="again", now=later)
+        in_one(registry, rollouts.stop, running.uid, actor="dora", reason="again", now=later)
 
 
 def test_a_newcomer_whose_artefact_is_gone_ends_its_rollout_and_holds_up_nobody(registry: Registry) -> None:
@@ -194,22 +205,31 @@ def test_whole_operations_decide_on_what_serves_at_their_start(registry: Registr
         "model": MODEL, "actor": "root", "role": Role.ADMIN, "reason": "first", "override": True,
     }  # fmt: skip
     for version in (1, 2):
-        assert operations.deploy(registry, DeployOrder(version=version, **admin), NOW).state == "deployed"
+        assert (
+            in_one(registry, deployments.deploy, DeployOrder(version=version, **admin), NOW).state
+            == "deployed"
+        )
     back = RollbackOrder(model=MODEL, actor="bob", reason="worse", key="once")
-    done = operations.roll_back(registry, back, NOW)
+    done = roll_back(registry, back, NOW)
     assert done.version == 1
-    assert operations.roll_back(registry, back, NOW) == done
+    assert roll_back(registry, back, NOW) == done
     with pytest.raises(ConflictError, match="no earlier good version"):
-        operations.roll_back(registry, RollbackOrder(model=MODEL, actor="bob", reason="worse"), NOW)
+        roll_back(registry, RollbackOrder(model=MODEL, actor="bob", reason="worse"), NOW)
     with pytest.raises(NotFoundError, match="Did you mean 'load'"):
-        operations.roll_back(registry, RollbackOrder(model="lod", actor="bob", reason="worse"), NOW)
+        roll_back(registry, RollbackOrder(model="lod", actor="bob", reason="worse"), NOW)
     register(registry, policy={"environments": ONE_WORD})
-    asked = operations.deploy(
-        registry, DeployOrder(model=MODEL, version=3, actor="bob", reason="better"), NOW
+    asked = in_one(
+        registry, deployments.deploy, DeployOrder(model=MODEL, version=3, actor="bob", reason="better"), NOW
     ).approval
     assert asked is not None
-    _, outcome = operations.decide(
-        registry, asked.uid, identity=somebody("carol"), decision="approve", reason="good", now=NOW
+    _, outcome = in_one(
+        registry,
+        deployments.decide,
+        asked.uid,
+        identity=somebody("carol"),
+        decision="approve",
+        reason="good",
+        now=NOW,
     )
     assert outcome is not None
     assert outcome.state == "deployed"
@@ -226,10 +246,10 @@ def test_a_target_that_does_not_load_is_no_target(registry: Registry) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     with pytest.raises(ArtifactError):
-        operations.roll_back(registry, back, NOW)
+        roll_back(registry, back, NOW)
     assert champion(registry) == 2
     warm = operations.LoadCheck(is_warm=lambda digest: digest == first.digest)
     with pytest.raises(ArtifactError):
-        operations.roll_back(registry, back, NOW, loads=warm)
+        roll_back(registry, back, NOW, loads=warm)
     path.write_bytes(whole)
-    assert operations.roll_back(registry, back, NOW, loads=warm).version == 1
+    assert roll_back(registry, back, NOW, loads=warm).version == 1
