@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aihub.cli.tagging import tell_tag
+from aihub.client import commit
 from aihub.client.runs import attempt, key_of_run
 
 if TYPE_CHECKING:
@@ -77,9 +78,13 @@ def deploy(
 
     Parameters
     ----------
+    version
+        Of several versions of one git commit the newest that its gate let through: a schedule trains a commit again.
     tag
         Whether the commit of a version that now serves is tagged where this is its checkout.
     """
+    if commit.COMMIT.fullmatch(str(version)):
+        version = client.models.find(name, version).version
     # A person who starts the run again wants it to be deployed, also where it was rolled back meanwhile.
     key = key_of_run("deployment", name, str(version), environment, reason, attempt())
     answer = client.models.deploy(name, version, environment=environment, reason=reason, key=key)

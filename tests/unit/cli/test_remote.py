@@ -279,3 +279,16 @@ def test_a_repeated_request_for_a_deployment_says_how_things_stand_now(
     code, out, _ = run("deploy", "load", "3", "--reason", "better")
     assert code == 0
     assert "approval apr_1 was approved (asked for before" in out
+
+
+def test_of_several_versions_of_a_commit_the_newest_that_passed_is_deployed(
+    stand_in: StandIn, run: Run
+) -> None:
+    newest = {**VERSION, "version": 5, "status": "rejected"}
+    stand_in.answers = [
+        page(newest, {**VERSION, "version": 4}, VERSION),
+        Answer(202, {"status": "waiting", "approval": APPROVAL}),
+    ]
+    code, _, err = run("deploy", "load", "c" * 40, "--reason", "weekly")
+    assert code == 0, err
+    assert json.loads(stand_in.asked[1].body)["version"] == "4"
