@@ -143,8 +143,11 @@ def tabled(frame: pl.DataFrame, context: VersionContext) -> ActualTable:
     series = None if series_name is None else frame.get_column(series_name).cast(pl.String)
     reasons: dict[int, str] = {}
     no_key = (ids < 0) & (stamps == _NO_TIME)
+    nothing = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
     for at in np.flatnonzero(bad_value | bad_stamp | bad_id | no_key).tolist():
-        if bad_value[at]:
+        if nothing[at]:
+            reasons[at] = "the row is empty, or no object of column and value"
+        elif bad_value[at]:
             reasons[at] = f"{value_name} is no finite number"
         elif bad_stamp[at]:
             reasons[at] = f"{stamp_name} is no time between 1900 and 2100; write 2026-01-31T14:00:00Z"

@@ -66,6 +66,7 @@ def test_many_bad_rows_are_counted_and_some_listed() -> None:
 def test_broken_lines_are_rows_that_are_rejected() -> None:
     table = read(b'{"timestamp": "2026-01-31", "actual": 1}\n{"timest\n[]\n', "application/x-ndjson")
     assert (len(table), [one.row for one in table.rejected]) == (1, [2, 3])
+    assert table.rejected[0].reason == "the row is empty, or no object of column and value"
 
 
 @pytest.mark.parametrize("value", ["NaN", "inf", "", None, "1e999", "x", [1], {}, 10**400])
