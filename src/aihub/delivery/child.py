@@ -40,7 +40,9 @@ def main() -> int:
     try:
         _write(events, {"result": _made(order, events)})
     except AIHubError as error:
-        _write(events, {"error": {"code": error.code, "message": str(error)}})
+        # Where the hub keeps a table is nobody's business: it is called as whoever sent it called it.
+        message = str(error).replace(order["data"], order["data_name"])
+        _write(events, {"error": {"code": error.code, "message": message}})
     except MemoryError:
         message = f"the training needs more than the {order['memory_mb']} MB it may have; give it less data, or raise AIHUB_JOB_MEMORY_MB"
         _write(events, {"error": {"code": "out_of_memory", "message": message}})
