@@ -37,13 +37,6 @@ class Accepted(BaseModel):
     status: State
 
 
-class JobError(BaseModel):
-    """Why a job failed."""
-
-    code: str
-    message: str
-
-
 class JobView(BaseModel):
     """Work that was asked for."""
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from aihub.registry.records import Version
     from aihub.registry.registry import Registry
 
-TOPIC = "notify."
 SHOWN_METRICS = ("mae", "rmse", "mape", "r2_score", "precision", "recall", "f1_score", "auc_roc")
 TITLES: dict[str, tuple[Severity, str]] = {
     "approval.requested": (Severity.INFO, "{model} {semantic} waits for approval into {environment}"),

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from aihub.store.columns import BigInt, UtcDateTime, json_column, metadata, row_id, tenant
 
 JOB_STATES = ("queued", "running", "waiting", "completed", "failed", "cancelled")
-ACTIVE_STATES = ("queued", "running", "waiting")
 
 jobs = sa.Table(
     "jobs",

@@ -144,6 +144,3 @@ watch_events = sa.Table(
     json_column("evidence"),
     sa.Index("ix_watch_events_model", "tenant_id", "model", "id"),
 )
-
-LOG_TABLES = (monitored_series, prediction_chunks, actual_chunks, windows, feature_windows, ingest_counts)
-"""Tables that lie in the monitoring database."""
