@@ -42,6 +42,7 @@ TITLES: dict[str, tuple[Severity, str]] = {
 _SHOWN = (
     "verdict",
     "environment",
+    "rule",
     "strategy",
     "share",
     "by",

@@ -185,6 +185,7 @@ class Actions:
             "title": f"{champion.model} {champion.semantic}: {_what(decision)}",
             "text": reason,
             "by": ACTOR,
+            "rule": decision.rule,
             "evidence": evidence,
         }
         key = f"{champion.model}/{champion.sequence}/{decision.rule}/{self.now.isoformat()}"
