@@ -210,7 +210,8 @@ def test_a_rollout_is_told_what_both_did(hub: Hub, api: Api, ids: Any) -> None:
     api.post(ACTUALS, rows(11.0))
     champion, newcomer = LiveFigures(hub)(started, now)
     assert champion.observations == newcomer.observations > 72
-    assert (champion.error, newcomer.error) == (pytest.approx(1.0), pytest.approx(3.0))
+    # The window begins at this hour five days ago: with an odd number of hours one half is left over.
+    assert (champion.error, newcomer.error) == (pytest.approx(1.0, abs=0.02), pytest.approx(3.0, abs=0.02))
 
 
 def test_scripts_of_the_guide(api: Api, ids: Any) -> None:
