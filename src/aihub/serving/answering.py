@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from aihub.errors import InputError
 from aihub.monitoring.predictions import id_text
 from aihub.serving import protocol
-from aihub.serving.answers import Answer
 from aihub.serving.contract import Rows
 from aihub.serving.forecasts import CompiledForecast
 
 if TYPE_CHECKING:
+    from aihub.serving.answers import Answer
     from aihub.serving.pool import ServingPool
     from aihub.serving.protocol import Question
     from aihub.serving.routes import Loaded, Route
@@ -93,8 +93,6 @@ def _ask(
     if question.is_horizon:
         return _forecast(pool, loaded, question)
     rows = protocol.checked(question, model.contract)
-    if not rows.count:
-        return rows, Answer([])
     mark = pool.box.mark
     mark.value = loaded.slot
     try:

@@ -136,9 +136,10 @@ def test_a_number_that_json_does_not_know_is_told_as_its_column(call: Caller, bo
     assert "is not JSON" in other["detail"]
 
 
-def test_no_rows_have_no_predictions(call: Caller) -> None:
-    answer = call.predict([])
-    assert (answer.status_code, answer.json()["prediction"], answer.json()["ids"]) == (200, [], [])
+@pytest.mark.parametrize("body", [[], {"records": []}, {"columns": {"a": [], "b": []}}])
+def test_a_question_without_rows_is_refused(call: Caller, body: Any) -> None:
+    answer = call.predict(body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_input")
 
 
 @pytest.mark.parametrize("query", ["environment=PRODUCTION", "environment=", "environment=a&environment=b"])
