@@ -83,7 +83,7 @@ def _documented(docstring: str) -> Iterable[tuple[str, str]]:
         yield name, " ".join(text)
 
 
-_POLICY = (
+_SECTIONS = (
     "DeliveryPolicy",
     "EnvironmentRule",
     "ApprovalRule",
@@ -92,6 +92,8 @@ _POLICY = (
     "RolloutLimits",
     "FreezeWindow",
     "WatchPolicy",
+    "ServingRules",
+    "LogRules",
     "WatchRule",
 )
 
@@ -110,7 +112,7 @@ def spec_page() -> str:
         for name in ("lgbm", "xgboost")
     ]
     head = _SPEC_HEAD
-    for name in _POLICY:
+    for name in _SECTIONS:
         head = head.replace(f"@{name}@", _fields(definitions[name], definitions))
     return (
         head.replace("@FIELDS@", _fields(schema, definitions))
@@ -369,6 +371,16 @@ The limits:
 A rule fires when all of its conditions hold:
 
 @WatchRule@
+
+## serving
+
+How the model answers, and what of a prediction is written down. [Ask a model](../how-to/serve.md) shows it at work.
+
+@ServingRules@
+
+### log
+
+@LogRules@
 """
 )
 
