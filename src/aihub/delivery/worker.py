@@ -120,6 +120,9 @@ class Worker:
         self._stopping.set()
         self._wake.set()
         deadline = monotonic() + self._grace_s
+        # First the loop that claims: what it has just taken is then among those that run.
+        for thread in self._threads[:1]:
+            thread.join(self._lease_s)
         for _, thread in self._current():
             thread.join(max(0.0, deadline - monotonic()))
         for run, _ in self._current():
@@ -216,7 +219,8 @@ class Worker:
         thread = threading.Thread(target=self._work, args=(run, kind), name=lease.uid, daemon=True)
         with self._lock:
             self._running[lease] = (run, thread)
-        thread.start()
+            # Within the lock: a stop that finds the thread here can wait for it.
+            thread.start()
 
     def _work(self, run: Run, kind: Kind | None) -> None:
         # Every line of this thread, and the end of the job, can be found by the job and by the request that asked for it.
