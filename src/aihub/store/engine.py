@@ -64,7 +64,8 @@ def _sqlite(url: URL, journal: str) -> Engine:
         )
     folder = Path(str(url.database)).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # Hashes of keys and all the data: for its owner only, where the folder is made here.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         message = f"the folder {folder} cannot be made ({error.strerror}); make it writable or set AIHUB_HOME"
         raise ConfigError(message, field="home") from None
