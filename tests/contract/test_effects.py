@@ -118,7 +118,7 @@ def test_what_fails_too_often_is_laid_aside(hub: Hub) -> None:
 def test_what_a_dead_process_has_taken_is_done_by_another(hub: Hub) -> None:
     put(hub, "a")
     with write(hub.engine, tenant=EVERY_TENANT) as connection:
-        until = NOW + timedelta(seconds=effects.TAKEN_FOR_S)
+        until = datetime.now(UTC) + timedelta(seconds=effects.TAKEN_FOR_S)
         assert len(outbox.take(connection, ["test."], now=datetime.now(UTC), until=until, limit=5)) == 1
     receiver = Receiver()
     assert send(hub, receiver) == 0

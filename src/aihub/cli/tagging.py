@@ -27,7 +27,7 @@ def tell_tag(
 
     Says it on the error output: the other one may be read by a machine.
     """
-    from aihub.registry.tags import tag_commit
+    from aihub.registry.tags import NO_CHECKOUT, tag_commit
 
     message = f"{model} {semantic} deployed to {environment}: {' '.join(reason.split())}"
     try:
@@ -35,6 +35,9 @@ def tell_tag(
         tag = tag_commit(Path.cwd(), model=model, semantic=semantic, commit=commit, message=message)
     except AIHubError as error:
         click.echo(f"Not tagged: {error}", err=True)
+        return
+    if tag.reason == NO_CHECKOUT:
+        # Nobody here expects a tag.
         return
     if not tag.name:
         click.echo(f"Not tagged: {tag.reason}.", err=True)

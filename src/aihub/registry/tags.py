@@ -13,6 +13,7 @@ from aihub.registry.versioning import SemanticVersion, check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+NO_CHECKOUT = "this is no checkout"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -37,10 +38,10 @@ def tag_commit(folder: Path, *, model: str, semantic: str, commit: str | None, m
     """
     check_name(model)
     name = f"model/{model}/{SemanticVersion.parse(semantic)}"
+    if run_git(folder, "rev-parse", "--git-dir") is None:
+        return Tag("", reason=NO_CHECKOUT)
     if commit is None or not COMMIT.fullmatch(commit):
         return Tag("", reason="the version names no commit")
-    if run_git(folder, "rev-parse", "--git-dir") is None:
-        return Tag("", reason="this is no checkout")
     if run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}") is None:
         return Tag("", reason=f"commit {commit[:12]} is not in this checkout; fetch its history")
     there = run_git(folder, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}^{{commit}}")

@@ -28,7 +28,8 @@ def client(api: Api) -> Iterator[Client]:
 
 def test_jobs_and_schedules(client: Client) -> None:
     job = client.jobs.submit(config={"target": "load"}, name="load", priority="high", key="once")
-    assert client.jobs.submit(config={"target": "load"}, name="load", priority="high", key="once") == job
+    repeated = client.jobs.submit(config={"target": "load"}, name="load", priority="high", key="once")
+    assert (repeated.job_id, repeated.replayed, job.replayed) == (job.job_id, True, False)
     assert [(one.job_id, one.model, one.priority) for one in client.jobs.list(status="queued")] == [
         (job.job_id, "load", "high")
     ]
