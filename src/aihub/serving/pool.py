@@ -2,7 +2,7 @@
 
 A request takes its route (`find`, one look into a dictionary) and uses that to its end. A thread follows the database:
 what was deployed, rolled back or rolled out there is compiled beside what answers, and then put in its place in one
-assignment. A version that cannot be compiled changes nothing: the one before goes on answering, and `failures` says why.
+assignment. Another thread puts newer actuals on the forecasts. A version that cannot be compiled changes nothing: the one before goes on answering, and `failures` says why.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from aihub.registry.files import write_atomically
 from aihub.serving.blackbox import BlackBox
 from aihub.serving.compiled import compile_version
 from aihub.serving.forecasts import CompiledForecast
+from aihub.serving.learning import newer_forecasts
 from aihub.serving.routes import Key, Loaded, Route, Usage
 from aihub.serving.rules import rules_of
 from aihub.serving.shadows import Shadows
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
 
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.sandbox import Limits
-    from aihub.serving.forecasts import Past
+    from aihub.serving.learning import HistoryOf
     from aihub.serving.log import PredictionLog
 
-    HistoryOf: TypeAlias = Callable[[str, str], tuple[Any, Past] | None]
     Check: TypeAlias = Callable[[str, str, str, int, str], None]
 
 WARM = 3
@@ -81,13 +81,13 @@ class ServingPool:
     limits
         What trying out a version may cost.
     history_of
-        Actuals of a tenant's model that came after the training, and their revision; None where there are none or
-        the revision is the one before. Called on the pool's own thread.
+        Actuals that came after the training, and their revision, of those of the given models (tenant and name) that
+        have any. Called on a thread of its own: however long it takes, deployments are followed meanwhile.
     check
         Called with tenant, model, environment, number and digest of a version before it is loaded; raises where that is
         not to be.
     on_error
-        Told of every failure of the thread.
+        Told of every failure of the threads.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ServingPool:
         self._retry_at: dict[tuple[Key, str], float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self.box = BlackBox(folder)
         self.shadows = Shadows()
         self.failures: dict[Key, str] = {}
@@ -136,14 +136,16 @@ class ServingPool:
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         self.log.start()
         self.refresh()
-        self._thread = threading.Thread(target=self._follow, name="aihub-serving", daemon=True)
-        self._thread.start()
+        for name, work in (("aihub-serving", self._follow), ("aihub-history", self._learn_on)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """Stop following, write what waits in the log, and close the black box: this process ends well."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(15)
+        for thread in self._threads:
+            thread.join(15)
         self.shadows.stop()
         self.log.stop()
         self.box.close()
@@ -202,27 +204,29 @@ class ServingPool:
         self._retry_at = {again: at for again, at in self._retry_at.items() if at > now}
 
     def learn(self) -> None:
-        """Put newer actuals on the forecasts that serve."""
+        """Put newer actuals on the forecasts that serve, on all at once; reads and computes without keeping a swap waiting.
+
+        Raises
+        ------
+        UnavailableError
+            The database does not answer.
+        """
         if self._history_of is None:
             return
+        newer = newer_forecasts(list(self._routes.values()), self._history_of)
         with self._lock:
-            for key, route in list(self._routes.items()):
-                asked = [one for one in (route.champion, route.challenger) if one is not None]
-                if not any(isinstance(one.origin, CompiledForecast) for one in asked):
+            routes = dict(self._routes)
+            for key, before, after in newer:
+                route = routes.get(key)
+                # What was swapped meanwhile is left alone: the next look puts the history on what serves then.
+                if route is not None and before is route.champion:
+                    routes[key] = replace(route, champion=after)
+                elif route is not None and before is route.challenger:
+                    routes[key] = replace(route, challenger=after)
+                else:
                     continue
-                found = self._history_of(key[0], key[1])
-                if found is not None:
-                    champion, *other = [self._with_past(key, one, *found) for one in asked]
-                    self._replace(replace(route, champion=champion, challenger=other[0] if other else None))
-
-    def _with_past(self, key: Key, loaded: Loaded, revision: Any, past: Past) -> Loaded:
-        if loaded.revision == revision or not isinstance(loaded.origin, CompiledForecast):
-            return loaded
-        model = loaded.origin.with_past(past)
-        model.warm()
-        newer = replace(loaded, model=model, revision=revision)
-        self._warm[key].keep(newer)
-        return newer
+                self._warm[key].keep(after)
+            self._routes = routes
 
     def _earlier(
         self, connection: Connection, wanted: list[dict[str, Any]]
@@ -341,24 +345,30 @@ class ServingPool:
         from aihub.serving.following import Follower  # noqa: PLC0415 - beside its only use
 
         follower = Follower(self._engine)
-        learned_at, started = 0.0, time.monotonic()
+        started = time.monotonic()
         try:
             while not self._stopping.is_set():
                 try:
                     if follower.wait():
                         self.refresh()
-                    now = time.monotonic()
-                    if now - learned_at >= HISTORY_S:
-                        self.learn()
-                        # Preparing a history never takes more than a tenth of one core.
-                        learned_at = time.monotonic() + 10 * (time.monotonic() - now)
-                    if self.box.crashes and now - started > FORGIVE_S:
+                    if self.box.crashes and time.monotonic() - started > FORGIVE_S:
                         self.box.forgive({route.champion.digest for route in self._routes.values()})
                 except Exception as error:  # noqa: BLE001 - border of the thread: it has to follow whatever happens
                     self._on_error(error)
                     self._stopping.wait(1.0)
         finally:
             follower.close()
+
+    def _learn_on(self) -> None:
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            started = time.monotonic()
+            try:
+                self.learn()
+            except Exception as error:  # noqa: BLE001 - border of the thread, as above
+                self._on_error(error)
+            # Preparing a history never takes more than a tenth of one core.
+            wait_s = max(HISTORY_S, 10 * (time.monotonic() - started))
 
 
 def _libraries() -> str:

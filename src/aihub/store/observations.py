@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
 PENDING = -1
+_AT_ONCE = 2000
+"""Keys of one query: three parameters each, of which databases take some ten thousand."""
 _CHUNK = (
     prediction_chunks.c.id,
     prediction_chunks.c.version,
@@ -312,6 +314,23 @@ def counts(connection: Connection, *, tenant: str, model: str, first: int, last:
     query = _of(sa.select(table.c.what, sa.func.sum(table.c.row_count)), table, tenant, model)
     query = query.where(table.c.day >= first, table.c.day < last).group_by(table.c.what)
     return {what: int(n) for what, n in connection.execute(query)}
+
+
+def actuals_taken(
+    connection: Connection, models: Sequence[tuple[str, str]], *, day: int
+) -> dict[tuple[str, str], int]:
+    """Actuals that were new or corrected, of many models at once: those that came in on `day` and the day before."""
+    table = ingest_counts
+    asked = [(*model, one) for model in models for one in (day - 1, day)]
+    found: dict[tuple[str, str], int] = {}
+    for first in range(0, len(asked), _AT_ONCE):
+        keys = sa.tuple_(table.c.tenant_id, table.c.model, table.c.day).in_(asked[first : first + _AT_ONCE])
+        query = sa.select(table.c.tenant_id, table.c.model, table.c.row_count)
+        for tenant, model, n in connection.execute(
+            query.where(keys, table.c.what.in_(("accepted", "corrected")))
+        ):
+            found[tenant, model] = found.get((tenant, model), 0) + int(n)
+    return found
 
 
 def delete_before(connection: Connection, *, tenant: str, model: str, day: int, limit: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 import polars as pl
 import pytest
@@ -17,8 +18,10 @@ from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import tabled
 from aihub.registry.signing import load_signing, new_key
 from aihub.serving import compiled
+from aihub.serving.actuals import RecentActuals
 from aihub.serving.answering import answer_question
 from aihub.serving.blackbox import BlackBox
+from aihub.serving.forecasts import Past
 from aihub.serving.pool import WARM
 from aihub.serving.protocol import Question
 from aihub.store.engine import write
@@ -26,7 +29,7 @@ from aihub.store.job_tables import rollouts
 from aihub.store.tables import models, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from aihub.hub import Hub
@@ -254,6 +257,64 @@ def test_actuals_reach_the_forecast_that_serves(
     assert receipt.accepted == 2
     wanted = [_text(end + timedelta(hours=3))]
     until(lambda: orjson.loads(_forecast(pool, 1))["timestamp"] == wanted)
+
+
+def test_a_history_that_is_read_slowly_keeps_no_rollback_waiting(
+    hub: Hub,
+    pool: ServingPool,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+    train_forecast: Callable[..., Any],
+) -> None:
+    first = register(model=train_forecast(features=[]))
+    deploy(first)
+    deploy(register(model=train_forecast(features=[], seed=7)))
+    is_reading, may_end = threading.Event(), threading.Event()
+    past = Past({"": np.array([NOW.timestamp() * 1e6], np.int64)}, {"": np.array([500.0])})
+
+    def history_of(asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[Any, Past]]:
+        is_reading.set()
+        assert may_end.wait(10)
+        return dict.fromkeys(asked, (may_end, past))
+
+    pool._history_of = history_of
+    pool.start()
+    try:
+        assert is_reading.wait(5)
+        hub.registry.rollback("load", actor="ann", reason="worse", now=NOW)
+        assert until(lambda: pool.routes[KEY].champion.number == 1) < 1.0
+    finally:
+        may_end.set()
+    # What it was read for does not serve any more: it must not come back.
+    until(lambda: pool.routes[KEY].champion.revision is may_end, timeout_s=10)
+    assert pool.routes[KEY].champion.number == 1
+
+
+def test_actuals_of_many_models_are_asked_for_together(hub: Hub) -> None:
+    read = RecentActuals(hub.monitoring_engine)
+    asked = [("default", f"load-{number}") for number in range(300)]
+    statements: list[str] = []
+    hub.observations.ingest_actuals("default", "load-7", actuals_at(NOW))
+    assert set(read(asked)) == {("default", "load-7")}
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_given: Any) -> None:
+        statements.append(statement)
+
+    sa.event.listen(hub.monitoring_engine, "before_cursor_execute", count)
+    before = read(asked)
+    assert sum(one.startswith("SELECT") for one in statements) == 1
+    hub.observations.ingest_actuals("default", "load-9", actuals_at(NOW))
+    hub.observations.ingest_actuals("default", "load-7", actuals_at(NOW + timedelta(hours=1)))
+    statements.clear()
+    after = read(asked)
+    assert len(statements) < 20
+    assert set(after) == {("default", "load-7"), ("default", "load-9")}
+    assert after["default", "load-7"][0] != before["default", "load-7"][0]
+    assert len(after["default", "load-7"][1].values[""]) == 2
+
+
+def actuals_at(stamp: datetime) -> Any:
+    return tabled(pl.DataFrame({"timestamp": [stamp], "value": [500.0]}), VersionContext())
 
 
 def _forecast(pool: ServingPool, horizon: int) -> bytes:
