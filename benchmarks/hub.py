@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +47,7 @@ from aihub.store.access_tables import audit, tenants  # noqa: E402 - as above
 from aihub.store.engine import write  # noqa: E402 - as above
 from aihub.store.job_tables import approvals  # noqa: E402 - as above
 from aihub.store.job_tables import jobs as job_table  # noqa: E402 - as above
+from aihub.store.job_tables import workers as worker_table  # noqa: E402 - as above
 from aihub.store.tables import models, versions  # noqa: E402 - as above
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -193,36 +194,39 @@ def submit(run: Run) -> dict[str, float]:
 
 
 def drain(given: Settings, count: int, workers: int) -> float:
-    """Jobs a second from the first claim to the last end."""
-    with opened(given) as hub:
+    """Jobs a second from the first claim to the last end; the jobs come when all workers are ready."""
+    words = ("worker", "--queues", "default", "--concurrency", str(CONCURRENCY))
+    with opened(given) as hub, ExitStack() as running:
         with write(hub.engine, tenant="*") as connection:
             connection.execute(sa.delete(job_table))
+        for _ in range(workers):
+            running.enter_context(process(given, *words))
+        await_count(hub, sa.select(sa.func.count()).select_from(worker_table), workers)
+        # What a worker does once when it has started is behind it.
+        time.sleep(2)
         now = datetime.now(UTC)
         with write(hub.engine, tenant=TENANT) as connection:
             for _ in range(count):
                 jobs.enqueue(
                     connection, tenant=TENANT, kind="noop", payload={}, submitted_by="bench", now=now
                 )
-        words = ("worker", "--queues", "default", "--concurrency", str(CONCURRENCY))
-        query = sa.select(
-            sa.func.count(), sa.func.min(job_table.c.started_at), sa.func.max(job_table.c.finished_at)
-        ).where(job_table.c.state == "completed")
-        second = process(given, *words) if workers > 1 else process_of_nobody()
-        with process(given, *words), second:
-            deadline = time.monotonic() + 240
-            while True:
-                with write(hub.engine, tenant="*") as connection:
-                    done, first, last = connection.execute(query).one()
-                if done == count:
-                    break
-                assert time.monotonic() < deadline, f"{done} of {count} jobs are done"
-                time.sleep(0.2)
+        done = job_table.c.state == "completed"
+        await_count(hub, sa.select(sa.func.count()).where(done), count)
+        times = sa.select(sa.func.min(job_table.c.started_at), sa.func.max(job_table.c.finished_at))
+        with write(hub.engine, tenant="*") as connection:
+            first, last = connection.execute(times.where(done)).one()
     return count / (last - first).total_seconds()
 
 
-@contextmanager
-def process_of_nobody() -> Iterator[None]:
-    yield
+def await_count(hub: Hub, query: sa.Select[tuple[int]], count: int) -> None:
+    deadline = time.monotonic() + 240
+    while True:
+        with write(hub.engine, tenant="*") as connection:
+            found = connection.execute(query).scalar_one()
+        if found == count:
+            return
+        assert time.monotonic() < deadline, f"{found} of {count}"
+        time.sleep(0.2)
 
 
 def deliveries(run: Run) -> dict[str, float]:

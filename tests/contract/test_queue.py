@@ -16,6 +16,7 @@ from aihub.delivery.queue import Queue
 from aihub.store.access_tables import tenants
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import jobs as rows
+from aihub.store.job_tables import workers
 from deliveries import AUDIT, NOW, enqueue, identity
 
 if TYPE_CHECKING:
@@ -143,6 +144,57 @@ def test_workers_that_claim_at_once_never_share_a_job(database: Engine) -> None:
     for thread in threads:
         thread.join(120)
     assert len(taken) == len(set(taken)) == 60
+
+
+def test_claims_far_from_a_limit_do_not_wait_for_each_other(postgresql: Engine) -> None:
+    allow(postgresql, "a", 1000)
+    enqueue(postgresql, "a", 5)
+    # The first time that a tenant is served has a row of its own.
+    complete(postgresql, *claim(postgresql, 1))
+    with write(postgresql, tenant=EVERY_TENANT) as connection:
+        first = Queue("w1", DEFAULT).claim(connection, 2)
+        # The other's claim is not committed; where the second waited for it, this would never end.
+        second = claim(postgresql, 2, worker="w2")
+    assert len({one.uid for one in (*first, *second)}) == 4
+
+
+def test_claims_near_a_limit_are_made_one_at_a_time(postgresql: Engine) -> None:
+    allow(postgresql, "a", 3)
+    enqueue(postgresql, "a", 9)
+    late: list[Lease] = []
+    other = threading.Thread(target=lambda: late.extend(claim(postgresql, 2, worker="w2")))
+    with write(postgresql, tenant=EVERY_TENANT) as connection:
+        assert len(Queue("w1", DEFAULT).claim(connection, 2)) == 2
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+    other.join(30)
+    assert len(late) == 1
+
+
+@pytest.mark.parametrize("limit", [5, 1000])
+def test_a_limit_holds_whatever_workers_do_at_once(postgresql: Engine, limit: int) -> None:
+    allow(postgresql, "a", limit)
+    enqueue(postgresql, "a", 60)
+    enqueue(postgresql, "b", 20)
+    row = {"host": "h", "pid": 1, "queues": ["default"], "concurrency": 4, "started_at": NOW, "seen_at": NOW}
+    with write(postgresql, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.insert(workers), [{**row, "id": f"w{number}"} for number in range(4)])
+    most: list[int] = []
+    running = sa.select(sa.func.count()).where(rows.c.state == "running", rows.c.tenant_id == "a")
+
+    def work(name: str) -> None:
+        while found := claim(postgresql, 4, worker=name):
+            with read(postgresql, tenant=EVERY_TENANT) as connection:
+                most.append(connection.scalar(running) or 0)
+            complete(postgresql, *found)
+
+    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert 0 < max(most) <= min(limit, 16)
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_holder_is_fenced(database: Engine) -> None:

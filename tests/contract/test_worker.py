@@ -243,3 +243,19 @@ def test_a_quick_job_that_breaks_takes_none_of_its_turn_along(hub: Hub) -> None:
     (after,) = enqueue(hub.engine, "default")
     with working(hub, Kind("shaky", quick=quick)):
         wait_for(lambda: job(hub.engine, after.uid).state is JobState.COMPLETED)
+
+
+def test_workers_that_were_killed_are_forgotten_after_a_day_and_come_back_if_they_wake(hub: Hub) -> None:
+    row = {"host": "h", "pid": 1, "queues": ["default"], "concurrency": 4, "started_at": NOW, "seen_at": NOW}
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.insert(workers).values(**row, id="killed"))
+
+    def names() -> set[str]:
+        with read(hub.engine, tenant=EVERY_TENANT) as connection:
+            return set(connection.scalars(sa.select(workers.c.id)))
+
+    with working(hub, lease_s=0.4) as worker:
+        assert names() == {worker.name}
+        with write(hub.engine, tenant=EVERY_TENANT) as connection:
+            connection.execute(sa.delete(workers))
+        wait_for(lambda: names() == {worker.name})

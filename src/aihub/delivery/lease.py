@@ -94,13 +94,6 @@ def hold(connection: Connection, lease: Lease) -> None:
         raise CancelledError(f"job {lease.uid} was cancelled")
 
 
-def hold_all(connection: Connection, leases: Collection[Lease]) -> list[Lease]:
-    """Return those of the leases that still count, and that do until the transaction ends."""
-    query = sa.select(jobs.c.id, jobs.c.lease_token).where(_held(leases)).with_for_update()
-    held = {(row.id, row.lease_token) for row in connection.execute(query)} if leases else set()
-    return [lease for lease in leases if (lease.job_id, lease.token) in held]
-
-
 def renew(connection: Connection, leases: Collection[Lease], *, lease_s: float = LEASE_S) -> None:
     """Prolong leases by the database's clock; those that were lost stay lost."""
     if leases:
@@ -144,13 +137,14 @@ def end(
     )
 
 
-def complete_all(connection: Connection, leases: Collection[Lease], *, now: datetime) -> None:
-    """Complete jobs that have nothing to say, in one statement; those whose lease was lost stay as they are."""
-    if leases:
-        values = {"state": JobState.COMPLETED.value, "lease_until": None, "worker": None}
-        connection.execute(
-            sa.update(jobs).where(_held(leases)).values(**values, finished_at=now, progress=1.0)
-        )
+def complete_all(connection: Connection, leases: Collection[Lease], *, now: datetime) -> list[Lease]:
+    """Complete jobs that have nothing to say, in one statement; returns them, without those whose lease was lost."""
+    if not leases:
+        return []
+    values = {"state": JobState.COMPLETED.value, "lease_until": None, "worker": None}
+    statement = sa.update(jobs).where(_held(leases)).values(**values, finished_at=now, progress=1.0)
+    done = set(connection.scalars(statement.returning(jobs.c.id)))
+    return [lease for lease in leases if lease.job_id in done]
 
 
 def release(connection: Connection, leases: Collection[Lease]) -> None:

@@ -2,7 +2,11 @@
 
 First comes the tenant with the fewest running jobs, then the one that was served longest ago. Only then its own
 priorities and the age of its jobs count, so that 10,000 jobs of one tenant, however urgent, delay the first job of another
-by one running job at most. Claims are made one at a time, so that a tenant's limit holds exactly.
+by one running job at most.
+
+Workers claim beside each other, each what the others have not locked. Only where a tenant comes near the number of
+jobs that it may run are claims made one at a time, so that the limit holds exactly: a claim counts for the others when it
+is on the disk, which takes longer than everything else about it.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from aihub.store import clock
 from aihub.store.access_tables import tenants
 from aihub.store.engine_tables import queue_turns
 from aihub.store.job_tables import jobs
+from aihub.store.models import insert_unless_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
@@ -45,7 +51,9 @@ _STANDINGS = """
     ), busy AS (
         SELECT tenant_id, count(*) AS jobs FROM jobs WHERE state = 'running' GROUP BY tenant_id
     )
-    SELECT waiting.tenant_id AS tenant, coalesce(busy.jobs, 0) AS running, coalesce(queue_turns.turn, 0) AS turn
+    SELECT waiting.tenant_id AS tenant, coalesce(busy.jobs, 0) AS running, coalesce(queue_turns.turn, 0) AS turn,
+           (SELECT coalesce(max(turn), 0) FROM queue_turns WHERE queue = :queue) AS latest,
+           (SELECT coalesce(sum(concurrency), 0) FROM workers) AS fleet
     FROM waiting
     LEFT JOIN busy ON busy.tenant_id = waiting.tenant_id
     LEFT JOIN queue_turns ON queue_turns.queue = :queue AND queue_turns.tenant_id = waiting.tenant_id
@@ -63,13 +71,33 @@ class Standing:
     limit: int
 
 
-def share(standings: Sequence[Standing], slots: int) -> list[str]:
+@dataclass(frozen=True)
+class Field:
+    """Who waits in a queue, the turn that was the latest of all, and how many jobs all workers can run."""
+
+    standings: tuple[Standing, ...]
+    latest: int
+    fleet: int
+
+    def is_tight(self, slots: int) -> bool:
+        """Whether claims beside each other could take a tenant beyond its limit.
+
+        What others are taking is not seen before it is committed, but it is never more than all workers can run.
+        Twice that leaves room for workers that are just starting.
+
+        >>> Field((Standing("a", 3, 1, 40),), 1, 16).is_tight(2), Field((Standing("a", 5, 1, 40),), 1, 16).is_tight(2)
+        (False, True)
+        """
+        most = 2 * (self.fleet + slots)
+        return any(one.running < one.limit < one.running + most for one in self.standings)
+
+
+def share(standings: Sequence[Standing], slots: int, *, latest: int) -> list[str]:
     """Return whose job takes each of the free slots, in order; pure.
 
-    >>> share([Standing("a", 3, 9, 9), Standing("b", 0, 8, 9), Standing("c", 1, 0, 1)], 4)
+    >>> share([Standing("a", 3, 9, 9), Standing("b", 0, 8, 9), Standing("c", 1, 0, 1)], 4, latest=9)
     ['b', 'b', 'b', 'a']
     """
-    latest = max((standing.turn for standing in standings), default=0)
     heap = [(s.running, s.turn, s.tenant, s.limit) for s in standings if s.running < s.limit]
     heapq.heapify(heap)
     turns: list[str] = []
@@ -90,6 +118,7 @@ class Queue:
     lease_s: float = LEASE_S
     _rules: dict[str, int] = field(default_factory=dict)
     _rules_read: float = float("-inf")
+    _is_alone: bool = False
 
     def has_due(self, connection: Connection) -> bool:
         """Whether there may be something to claim. Reads only: this is what an idle worker asks on SQLite."""
@@ -102,51 +131,58 @@ class Queue:
 
     def claim(self, connection: Connection, slots: int) -> list[Lease]:
         """Take up to `slots` jobs, the fairest first; writes their leases and the turns of their tenants."""
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
         claimed: list[Lease] = []
+        # SQLite lets one transaction write at a time.
+        self._is_alone = connection.dialect.name == "sqlite"
         for queue in self.queues:
             while len(claimed) < slots:
-                found = self._claim_round(connection, queue, slots - len(claimed))
+                found = self._claim_round(connection, queue, slots - len(claimed), may_wait=not claimed)
                 claimed += found
                 if not found:
                     break
         return claimed
 
-    def _claim_round(self, connection: Connection, queue: str, slots: int) -> list[Lease]:
+    def _claim_round(self, connection: Connection, queue: str, slots: int, *, may_wait: bool) -> list[Lease]:
         """Claim for the tenants whose turn it is; fewer than `slots` where one has less queued than its share."""
-        standings = self._standings(connection, queue)
+        found = self._field(connection, queue)
+        if not self._is_alone and found.is_tight(slots):
+            if not may_wait:
+                # With rows locked already, waiting for others might be waiting for each other.
+                return []
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
+            self._is_alone = True
+            found = self._field(connection, queue)
+        standings = list(found.standings)
         while standings:
-            turns = share(standings, slots)
+            turns = share(standings, slots, latest=found.latest)
             if not turns:
                 return []
-            heads = _heads(connection, queue, turns)
-            if heads:
-                break
-            # All that these tenants have queued is not due yet; the next ones are asked.
+            leases = self._take(connection, queue, turns)
+            if leases:
+                _write_turns(connection, queue, leases, found)
+                return leases
+            # All that these tenants have queued is not due yet, or in other hands; the next ones are asked.
             standings = [standing for standing in standings if standing.tenant not in turns]
-        else:
-            return []
-        leases = self._take(connection, heads)
-        if leases:
-            _write_turns(connection, queue, leases, max(standing.turn for standing in standings))
-        return leases
+        return []
 
-    def _standings(self, connection: Connection, queue: str) -> list[Standing]:
+    def _field(self, connection: Connection, queue: str) -> Field:
         rows = connection.execute(sa.text(_STANDINGS), {"queue": queue}).all()
         if rows and monotonic() - self._rules_read > RULES_FOR_S:
-            found = connection.execute(sa.select(tenants.c.tenant_id, tenants.c.rules))
-            self._rules = {row.tenant_id: _limit(row.rules) for row in found}
+            rules = connection.execute(sa.select(tenants.c.tenant_id, tenants.c.rules))
+            self._rules = {row.tenant_id: _limit(row.rules) for row in rules}
             self._rules_read = monotonic()
         usual = TenantRules().max_running_jobs
-        return [
+        standings = tuple(
             Standing(row.tenant, row.running, row.turn, self._rules.get(row.tenant, usual)) for row in rows
-        ]
+        )
+        return Field(standings, rows[0].latest, int(rows[0].fleet)) if rows else Field((), 0, 0)
 
-    def _take(self, connection: Connection, ids: list[int]) -> list[Lease]:
+    def _take(self, connection: Connection, queue: str, turns: Sequence[str]) -> list[Lease]:
+        """Take the first jobs of the tenants that nobody else is taking, in the order of the turns; one round trip."""
+        first = _first_jobs(queue, Counter(turns), clock.now(connection)).cte("first_jobs")
         statement = (
             sa.update(jobs)
-            .where(jobs.c.id.in_(ids), jobs.c.state == "queued")
+            .where(jobs.c.id.in_(sa.select(first.c.id)), jobs.c.state == "queued")
             .values(
                 state="running",
                 worker=self.worker,
@@ -157,16 +193,19 @@ class Queue:
             )
             .returning(jobs)
         )
-        taken = {row["id"]: Lease.from_row(row) for row in connection.execute(statement).mappings()}
-        return [taken[number] for number in ids if number in taken]
+        taken: dict[str, deque[Lease]] = defaultdict(deque)
+        rows = connection.execute(statement).mappings().all()
+        for row in sorted(rows, key=lambda row: (row["priority"], row["id"])):
+            taken[row["tenant_id"]].append(Lease.from_row(row))
+        return [taken[tenant].popleft() for tenant in turns if taken[tenant]]
 
 
-def _heads(connection: Connection, queue: str, turns: Sequence[str]) -> list[int]:
-    """Return the first jobs of the tenants in the order of their turns; one round trip."""
-    due = clock.now(connection)
+def _first_jobs(
+    queue: str, counts: Mapping[str, int], due: sa.ColumnElement[datetime]
+) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     parts = [
         sa.select(
-            sa.select(jobs.c.id, jobs.c.tenant_id)
+            sa.select(jobs.c.id)
             .where(
                 sa.text("state = 'queued'"),
                 jobs.c.queue == queue,
@@ -175,29 +214,36 @@ def _heads(connection: Connection, queue: str, turns: Sequence[str]) -> list[int
             )
             .order_by(jobs.c.priority, jobs.c.id)
             .limit(count)
+            .with_for_update(skip_locked=True)
             .subquery()
         )
-        for tenant, count in Counter(turns).items()
+        for tenant, count in counts.items()
     ]
-    heads: dict[str, deque[int]] = defaultdict(deque)
-    for row in connection.execute(parts[0] if len(parts) == 1 else sa.union_all(*parts)):
-        heads[row.tenant_id].append(row.id)
-    return [heads[tenant].popleft() for tenant in turns if heads[tenant]]
+    return parts[0] if len(parts) == 1 else sa.union_all(*parts)
 
 
-def _write_turns(connection: Connection, queue: str, leases: Sequence[Lease], latest: int) -> None:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    turns = {lease.tenant: latest + number for number, lease in enumerate(leases, 1)}
-    rows = [{"queue": queue, "tenant_id": tenant, "turn": turn} for tenant, turn in sorted(turns.items())]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(queue_turns)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["queue", "tenant_id"], set_={"turn": statement.excluded.turn}
-        ),
-        rows,
-    )
+def _write_turns(connection: Connection, queue: str, leases: Sequence[Lease], found: Field) -> None:
+    """Note who was served; nothing where it is the one who was served last."""
+    turns = {lease.tenant: found.latest + number for number, lease in enumerate(leases, 1)}
+    before = {standing.tenant: standing.turn for standing in found.standings}
+    if len(turns) == 1 and before[leases[0].tenant] == found.latest > 0:
+        return
+    known = {tenant: turn for tenant, turn in sorted(turns.items()) if before[tenant]}
+    if known:
+        # Where another worker is serving the same tenant, it is noting that; to wait for it would be to wait for its disk.
+        free = (
+            sa.select(queue_turns.c.tenant_id)
+            .where(queue_turns.c.queue == queue, queue_turns.c.tenant_id.in_(known))
+            .with_for_update(skip_locked=True)
+        )
+        connection.execute(
+            sa.update(queue_turns)
+            .where(queue_turns.c.queue == queue, queue_turns.c.tenant_id.in_(free))
+            .values(turn=sa.case(known, value=queue_turns.c.tenant_id))
+        )
+    for tenant, turn in sorted(turns.items()):
+        if tenant not in known:
+            insert_unless_there(connection, queue_turns, {"queue": queue, "tenant_id": tenant, "turn": turn})
 
 
 def _limit(rules: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ LONGEST_REST_S = 60.0
 PAUSE_S = 1.0
 """Wait after the database did not answer."""
 GRACE_S = 10.0
+FORGOTTEN_S = 86_400.0
+"""After how long the row of a worker that was killed is removed."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -96,14 +98,10 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take jobs. Writes the worker's row."""
-        now = datetime.now(UTC)
-        row = {"host": socket.gethostname()[:256], "pid": os.getpid(), "queues": list(self._queue.queues)}
         with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
-            connection.execute(
-                sa.insert(workers).values(
-                    **row, id=self.name, concurrency=self._concurrency, started_at=now, seen_at=now
-                )
-            )
+            long_ago = datetime.now(UTC) - timedelta(seconds=FORGOTTEN_S)
+            connection.execute(sa.delete(workers).where(workers.c.seen_at < long_ago))
+            self._sign_in(connection)
         self._listener.start()
         loops: list[tuple[str, Callable[[], None]]] = [("loop", self._claim_and_run), ("pulse", self._pulse)]
         if self._periodics:
@@ -112,6 +110,12 @@ class Worker:
             thread = threading.Thread(target=target, name=f"worker-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _sign_in(self, connection: sa.Connection) -> None:
+        now = datetime.now(UTC)
+        row = {"host": socket.gethostname()[:256], "pid": os.getpid(), "queues": list(self._queue.queues)}
+        row |= {"id": self.name, "concurrency": self._concurrency, "started_at": now, "seen_at": now}
+        connection.execute(sa.insert(workers).values(row))
 
     def stop(self) -> None:
         """Take no more jobs, give those that run a little time, then give them back to others. Idempotent."""
@@ -192,11 +196,8 @@ class Worker:
 
     def _complete(self, connection: sa.Connection, finished: list[Lease]) -> None:
         now = datetime.now(UTC)
-        # Held until the commit, so that the steps of a job that was lost meanwhile are not written.
-        held = leases.hold_all(connection, finished)
-        for kind in {lease.kind for lease in held}:
-            steps.record_all(connection, [lease for lease in held if lease.kind == kind], kind, now=now)
-        leases.complete_all(connection, held, now=now)
+        # Only of those that are completed by us: others may have taken one meanwhile.
+        steps.record_all(connection, leases.complete_all(connection, finished, now=now), now=now)
 
     def _begin(self, claimed: list[Lease]) -> list[Lease]:
         """Start the claimed jobs; returns those that are done already."""
@@ -278,7 +279,9 @@ class Worker:
         with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
             leases.renew(connection, held, lease_s=self._lease_s)
             mine = sa.update(workers).where(workers.c.id == self.name)
-            connection.execute(mine.values(seen_at=now))
+            if not connection.execute(mine.values(seen_at=now)).rowcount:
+                # It slept so long that it was forgotten.
+                self._sign_in(connection)
             if has_dead:
                 leases.reap(connection, now=now)
                 self._wake.set()
