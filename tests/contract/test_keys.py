@@ -253,3 +253,42 @@ def test_a_tenant_is_made_once_and_its_changes_are_written_down(some: Keys) -> N
     assert some.actions() == ["tenant.created", "tenant.changed", "tenant.changed"]
     with pytest.raises(NotFoundError), write(some.engine, tenant=EVERY_TENANT) as connection:
         tenants.change(connection, "nobody", is_active=True, now=NOW, **BY)
+
+
+@pytest.mark.parametrize("first", ["rotate", "revoke"])
+def test_a_rotation_and_a_revocation_at_once_come_one_after_the_other(some: Keys, first: str) -> None:
+    ident = some.issue().key.id
+    second = "revoke" if first == "rotate" else "rotate"
+    ended: list[str] = []
+    outcome: list[Any] = []
+
+    def meanwhile() -> None:
+        try:
+            outcome.append(getattr(some, second)(ident))
+        except ConflictError as error:
+            outcome.append(error)
+        ended.append("second")
+
+    other = threading.Thread(target=meanwhile)
+    with write(some.engine, tenant=EVERY_TENANT) as connection:
+        given: dict[str, Any] = {"tenant": "acme", "now": NOW, **BY}
+        if first == "rotate":
+            keys.rotate(connection, ident, overlap=timedelta(days=1), **given)
+        else:
+            keys.revoke(connection, ident, **given)
+        other.start()
+        other.join(0.3)
+        ended.append("first")
+    other.join(20)
+    assert ended == ["first", "second"]
+    with read(some.engine, tenant="acme") as connection:
+        active = [key.id for key in keys.every_key(connection, tenant="acme") if key.state(NOW) == "active"]
+    if first == "revoke":
+        assert isinstance(outcome[0], ConflictError)
+        assert "revoked" in str(outcome[0])
+        assert active == []
+    else:
+        assert outcome[0].state(NOW) == "revoked"
+        assert ident not in active
+        assert len(active) == 1
+    assert some.actions().count("key.rotated") == (1 if first == "rotate" else 0)

@@ -111,6 +111,8 @@ def rotate(
 ) -> NewKey:
     """Make the successor of a key, with the same rights and length of life; the old one counts until `overlap` is over.
 
+    Of a rotation and a revocation at the same time one is first: a key that was ended gets no successor.
+
     Raises
     ------
     ForbiddenError
@@ -120,7 +122,7 @@ def rotate(
     ConflictError
         The key does not count any more, or the principal has two active keys already.
     """
-    old = get(connection, key_id, tenant=tenant)
+    old = _held(connection, key_id, tenant=tenant)
     if old.state(now) != "active":
         raise ConflictError(f"key {key_id} is {old.state(now)}; make a new one with: aihub keys create")
     life = None if old.expires_at is None else old.expires_at - old.created_at
@@ -164,7 +166,7 @@ def revoke(
     reason: str = "",
     source: str = "",
 ) -> ApiKey:
-    """End a key at once; writes row and audit event. Idempotent.
+    """End a key at once; writes row and audit event. Idempotent. A successor that it has already counts on.
 
     Other processes notice within the 5 s that they remember a credential.
 
@@ -173,7 +175,7 @@ def revoke(
     NotFoundError
         There is no such key, or it is of another tenant than `tenant` (None: any).
     """
-    found = get(connection, key_id, tenant=tenant)
+    found = _held(connection, key_id, tenant=tenant)
     if found.revoked_at is not None:
         return found
     connection.execute(sa.update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=now))
@@ -199,6 +201,12 @@ def get(connection: Connection, key_id: str, *, tenant: str | None) -> ApiKey:
     if found is None or tenant not in (None, found.tenant_id):
         raise NotFoundError("key", key_id)
     return found
+
+
+def _held(connection: Connection, key_id: str, *, tenant: str | None) -> ApiKey:
+    """Return a key as it is now, and let nobody else end or replace it until the transaction ends."""
+    connection.execute(sa.select(api_keys.c.id).where(api_keys.c.id == key_id).with_for_update())
+    return get(connection, key_id, tenant=tenant)
 
 
 def secret_hash(connection: Connection, key_id: str) -> str | None:
