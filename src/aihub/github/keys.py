@@ -24,7 +24,10 @@ MAX_AGE_S = 6 * 3600.0
 MAX_STALE_S = 24 * 3600.0
 """Longest time that keys are used while the address does not answer."""
 MAX_BYTES = 256 << 10
-TIMEOUT_S = 5.0
+TIMEOUT_S = 3.0
+"""Longest time that one fetch may take in all."""
+FIRST_PAUSE_S = 1.0
+"""Wait after the first fetch that failed where no keys were ever had; it doubles up to `MIN_REFRESH_S`."""
 MIN_RSA_BITS = 2048
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -45,7 +48,9 @@ class KeySet:
     clock: Callable[[], float] = time.monotonic
     _keys: dict[str, RSAPublicKey] = field(default_factory=dict, repr=False)
     _fetched: float | None = field(default=None, repr=False)
-    _tried: float | None = field(default=None, repr=False)
+    _not_before: float = field(default=0.0, repr=False)
+    _failures: int = field(default=0, repr=False)
+    _is_fetching: bool = field(default=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,37 +63,59 @@ class KeySet:
     def find(self, key_id: str) -> RSAPublicKey:
         """Return the key with this id, fetched where it is not known yet.
 
+        One thread fetches at a time. Who comes meanwhile, or too soon after a fetch that failed, does not wait: he is
+        answered from the keys of before, or with an `UnavailableError` where there are none.
+
         Raises
         ------
         UnauthorizedError
             GitHub does not publish such a key.
         UnavailableError
-            The keys cannot be had, and those that were fetched before are too old to be used.
+            The keys cannot be had now, and those that were fetched before are too old to be used.
         """
+        now = self.clock()
         with self._lock:
-            now = self.clock()
-            due = self._fetched is None or key_id not in self._keys or now - self._fetched > MAX_AGE_S
-            if due and (self._tried is None or now - self._tried >= MIN_REFRESH_S):
-                self._refresh(now)
-            if self._fetched is None or now - self._fetched > MAX_STALE_S:
-                raise UnavailableError(f"the signing keys at {self.source} cannot be had; try again later")
-            key = self._keys.get(key_id)
+            fetched, known = self._fetched, key_id in self._keys
+            is_due = fetched is None or not known or now - fetched > MAX_AGE_S
+            is_mine = is_due and not self._is_fetching and now >= self._not_before
+            self._is_fetching |= is_mine
+            is_under_way = self._is_fetching
+        if is_mine:
+            self._refresh(now)
+        with self._lock:
+            key, fetched = self._keys.get(key_id), self._fetched
+        if fetched is None or now - fetched > MAX_STALE_S:
+            raise UnavailableError(f"the signing keys at {self.source} cannot be had; try again later")
+        if key is None and is_under_way and not is_mine:
+            raise UnavailableError(f"the signing keys at {self.source} are being fetched; try again")
         if key is None:
             raise UnauthorizedError("the token is signed with a key that the issuer does not publish")
         return key
 
     def _refresh(self, now: float) -> None:
-        """Fetch the keys; where that fails, those of before stay."""
-        self._tried = now
+        """Fetch the keys, alone; where that fails, those of before stay, and the next try waits."""
         try:
             keys = read_keys(self._read())
         except (OSError, ValueError) as error:
-            if self._fetched is None:
-                self._tried = None  # a hub that never had keys should not wait a minute for its second try
+            with self._lock:
+                # A hub that never had keys should not wait a minute for its second try.
+                pause = (
+                    FIRST_PAUSE_S * 2.0 ** min(self._failures, 10) if self._fetched is None else MIN_REFRESH_S
+                )
+                self._failures += 1
+                self._not_before = self.clock() + min(pause, MIN_REFRESH_S)
+                had = self._fetched
+            if had is None:
                 message = f"the signing keys at {self.source} cannot be had: {error}; check AIHUB_GITHUB_JWKS and the way out"
                 raise UnavailableError(message) from error
             return
-        self._keys, self._fetched = keys, now
+        else:
+            with self._lock:
+                self._keys, self._fetched = keys, now
+                self._failures, self._not_before = 0, now + MIN_REFRESH_S
+        finally:
+            with self._lock:
+                self._is_fetching = False
 
     def _read(self) -> bytes:
         address = urlsplit(self.source)
@@ -96,6 +123,7 @@ class KeySet:
             return Path(address.path).read_bytes()
         import httpx
 
+        until = time.monotonic() + TIMEOUT_S
         try:
             # No redirect is followed: the keys are those of the configured address or none.
             with httpx.stream("GET", self.source, timeout=TIMEOUT_S, follow_redirects=False) as answer:
@@ -106,6 +134,8 @@ class KeySet:
                     body += piece
                     if len(body) > MAX_BYTES:
                         raise OSError(f"more than {MAX_BYTES >> 10} KiB")
+                    if time.monotonic() > until:
+                        raise OSError(f"no whole answer within {TIMEOUT_S:g} s")
         except httpx.HTTPError as error:
             raise OSError(type(error).__name__) from error
         return body

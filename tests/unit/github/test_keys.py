@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -23,15 +24,23 @@ class Published:
 
     def __init__(self) -> None:
         self.body, self.status, self.asked = b"{}", 200, 0
+        self.pause_s = 0.0
+        self.lets_go = Event()
+        self.lets_go.set()
         outer = self
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
+                outer.lets_go.wait(10)
                 self.send_response(outer.status)
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
-                self.wfile.write(outer.body)
+                for start in range(0, len(outer.body), 1 if outer.pause_s else len(outer.body)):
+                    self.wfile.write(
+                        outer.body[start:] if not outer.pause_s else outer.body[start : start + 1]
+                    )
+                    sleep(outer.pause_s)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -46,6 +55,7 @@ def published(issuer: Issuer) -> Iterator[Published]:
     one = Published()
     one.body = issuer.jwks()
     yield one
+    one.lets_go.set()
     one.server.shutdown()
     one.server.server_close()
 
@@ -155,3 +165,66 @@ def test_keys_that_are_not_for_rs256_are_passed_over() -> None:
     for body in (b"", b"[]", b'{"keys": 5}', b"\xff", b'{"keys": [5, null]}'):
         with pytest.raises(ValueError, match=r".*"):
             read_keys(body)
+
+
+def test_one_waits_for_keys_that_were_never_had_and_the_others_are_told_at_once(published: Published) -> None:
+    published.lets_go.clear()
+    keys, found = KeySet(published.url), list[Any]()
+    first = Thread(target=lambda: found.append(keys.find("key-1")))
+    first.start()
+    while not published.asked:
+        first.join(0.005)
+    began = monotonic()
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            keys.find("key-1")
+    assert monotonic() - began < 1
+    assert published.asked == 1
+    published.lets_go.set()
+    first.join(10)
+    assert found == [keys.find("key-1")]
+
+
+def test_an_unknown_key_is_no_refusal_while_the_keys_are_fetched_anew(published: Published) -> None:
+    clock = Clock()
+    keys = KeySet(published.url, clock)
+    keys.find("key-1")
+    clock.now += MIN_REFRESH_S
+    published.lets_go.clear()
+    published.body = Issuer(key_id="key-2").jwks()
+    renewing = Thread(target=keys.find, args=("key-2",))
+    renewing.start()
+    while published.asked < 2:
+        renewing.join(0.005)
+    assert keys.find("key-1"), "what is known is still answered"
+    with pytest.raises(UnavailableError, match="being fetched"):
+        keys.find("key-2")
+    published.lets_go.set()
+    renewing.join(10)
+    assert keys.find("key-2")
+
+
+def test_a_source_that_fails_is_asked_less_and_less_often(published: Published) -> None:
+    clock = Clock()
+    keys = KeySet(published.url, clock)
+    published.status = 500
+    asked = []
+    for _ in range(120):
+        with pytest.raises(UnavailableError):
+            keys.find("key-1")
+        asked.append(published.asked)
+        clock.now += 1
+    assert [asked.index(number) for number in range(1, 7)] == [0, 1, 3, 7, 15, 31]
+    published.status = 200
+    clock.now += MIN_REFRESH_S
+    assert keys.find("key-1")
+
+
+def test_a_dripping_source_is_given_up(monkeypatch: pytest.MonkeyPatch, published: Published) -> None:
+    monkeypatch.setattr("aihub.github.keys.TIMEOUT_S", 0.3)
+    published.pause_s = 0.02
+    published.body = b" " * 200
+    began = monotonic()
+    with pytest.raises(UnavailableError, match="no whole answer"):
+        KeySet(published.url).find("key-1")
+    assert monotonic() - began < 2
