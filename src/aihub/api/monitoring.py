@@ -176,6 +176,8 @@ def look_now(name: ModelName, who: Annotated[Caller, Depends(Needs("deployments:
 
 def _check_model(who: Caller, name: str) -> None:
     with read(who.hub.engine, tenant=who.tenant) as connection:
+        if model_rows.has_model(connection, tenant=who.tenant, name=name):
+            return
+        # Only who mistyped a name pays for all of them.
         known = model_rows.list_models(connection, tenant=who.tenant)
-    if name not in known:
-        raise NotFoundError("model", name, known)
+    raise NotFoundError("model", name, known)

@@ -50,6 +50,12 @@ def insert_unless_there(connection: Connection, table: sa.Table, row: Mapping[st
     return done.rowcount == 1
 
 
+def has_model(connection: Connection, *, tenant: str, name: str) -> bool:
+    """Return whether the tenant has a model of this name; one look into an index."""
+    mine = (models.c.tenant_id == tenant, models.c.name == name)
+    return connection.execute(sa.select(models.c.id).where(*mine)).first() is not None
+
+
 def list_models(connection: Connection, *, tenant: str) -> list[str]:
     """Names of a tenant's models, sorted."""
     query = sa.select(models.c.name).where(models.c.tenant_id == tenant).order_by(models.c.name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from aihub.delivery import rollouts
 from aihub.delivery.live import LiveFigures
@@ -140,6 +141,15 @@ def test_bad_requests_say_what_to_do(api: Api, ids: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_data")
     assert api.post(ACTUALS, content=b"x", headers={"Content-Type": "image/png"}).status_code == 422
     assert api.post(ACTUALS, [{"value": 1}]).status_code == 422
+
+
+@pytest.mark.usefixtures("ids")
+def test_a_request_about_one_model_does_not_list_them_all(hub: Hub, api: Api) -> None:
+    asked: list[str] = []
+    sa.event.listen(hub.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert api.get("/models/load/watch").status_code == 200
+    assert not [text for text in asked if "FROM models" in text and "name =" not in text]
+    assert "Did you mean 'load'" in api.get("/models/lod/watch").json()["detail"]
 
 
 def test_other_tenants_see_no_model(calls: Any, ids: Any) -> None:
