@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FORM = b"application/x-www-form-urlencoded"
 MAX_DEPTH = 100
+NO_JSON = "the body is read as JSON; send Content-Type: application/json (curl: -H 'Content-Type: application/json')"
 
 
 class StrictRequest(Request):
@@ -79,15 +80,23 @@ def _depth(value: Any) -> int:
     return deepest
 
 
+def _is_json(kind: str) -> bool:
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 class JsonRoute(APIRoute):
     """A route that reads JSON strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand a strict request to the route."""
+        """Hand a strict request to the route; a body that calls itself something else than JSON is a 415."""
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await inner(StrictRequest(request.scope, request.receive))
+            strict = StrictRequest(request.scope, request.receive)
+            given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if self.body_field is not None and not _is_json(given) and await strict.body():
+                raise HTTPException(415, NO_JSON)
+            return await inner(strict)
 
         return handle
 
@@ -102,7 +111,7 @@ class AnyTypeRoute(JsonRoute):
         async def handle(request: Request) -> Response:
             given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if given not in ("", FORM.decode(), "application/json"):
-                raise HTTPException(415, "the body is read as JSON; send Content-Type: application/json")
+                raise HTTPException(415, NO_JSON)
             headers = [(n, v) for n, v in request.scope["headers"] if n != b"content-type"]
             scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
             return await inner(Request(scope, request.receive))

@@ -44,7 +44,10 @@ _ROW = {
     "properties": {
         "prediction_id": {"type": "string", "description": "As the prediction was answered with."},
         "series": {"type": "string"},
-        "timestamp": {"type": "string", "description": "What the value is about; without a zone it is UTC."},
+        "timestamp": {
+            "type": "string",
+            "description": "What the value is about; without an offset it is wall clock of the zone in which training read its stamps.",
+        },
         "actual": {"type": "number"},
     },
 }

@@ -30,6 +30,8 @@ class VersionContext:
     target, series_column, timestamp_column
         Names of the predicted column, of the series ids and of the time stamps in the training table; an upload of
         actuals may use them.
+    stamp_zone
+        IANA zone in which training read stamps without an offset; predictions and actuals are read alike.
     grid
         Bins of its features; empty where nothing is known of the training rows.
     references
@@ -51,6 +53,7 @@ class VersionContext:
     target: str = "actual"
     series_column: str = "series"
     timestamp_column: str = "timestamp"
+    stamp_zone: str = "UTC"
     grid: FeatureGrid = field(default_factory=FeatureGrid)
     references: Mapping[str, SeriesReference] = field(default_factory=dict)
     importance: Mapping[str, float] = field(default_factory=dict)

@@ -138,9 +138,11 @@ def tabled(frame: pl.DataFrame, context: VersionContext) -> ActualTable:
         raise DataError(message)
     n = frame.height
     value, bad_value = _numbers(frame.get_column(value_name))
-    stamps, bad_stamp = _no_times(n) if stamp_name is None else _times(frame.get_column(stamp_name))
     ids, bad_id = _no_ids(n) if ID_COLUMN not in frame.columns else _ids(frame.get_column(ID_COLUMN))
     series = None if series_name is None else frame.get_column(series_name).cast(pl.String)
+    stamps, bad_stamp = _no_times(n)
+    if stamp_name is not None:
+        stamps, bad_stamp = _times(frame.get_column(stamp_name), context.stamp_zone, series)
     reasons: dict[int, str] = {}
     no_key = (ids < 0) & (stamps == _NO_TIME)
     nothing = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
@@ -204,36 +206,76 @@ def _no_ids(n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return np.full(n, -1, np.int64), np.zeros(n, bool)
 
 
-def _times(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Microseconds since 1970; times without a zone are UTC. Missing is no fault here, what cannot be read is."""
+def _times(
+    column: pl.Series, zone: str, series: pl.Series | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Microseconds since 1970; times without an offset are wall clock of `zone`. Missing is no fault here, what cannot be read is."""
     missing = column.is_null().to_numpy()
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
     if isinstance(column.dtype, pl.Datetime):
-        found = column.dt.convert_time_zone("UTC") if column.dtype.time_zone else column
-        micros = found.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy()
+        is_naive = np.full(len(column), column.dtype.time_zone is None)
+        micros = column.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy()
     elif column.dtype == pl.String:
-        micros = _read_times(column)
+        micros, is_naive = _read_times(column)
     else:
-        micros = np.full(len(column), _NO_TIME)
+        micros, is_naive = np.full(len(column), _NO_TIME), np.zeros(len(column), bool)
     bad = (micros < _FIRST_US) | (micros > _LAST_US)
+    if zone != "UTC" and (is_naive & ~bad).any():
+        micros = _placed(micros, is_naive & ~bad, zone, series)
     micros = np.where(bad, _NO_TIME, micros)
     return micros, bad & ~missing
 
 
-def _read_times(column: pl.Series) -> NDArray[np.int64]:
+def _read_times(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Microseconds since 1970, and which of the times have no offset."""
     text = column.str.strip_chars().str.replace(" ", "T", literal=True)
-    text = text.str.strip_suffix("Z").str.strip_suffix("+00:00")
-    found = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    bare = text.str.strip_suffix("Z").str.strip_suffix("+00:00")
+    is_naive = (text == bare).fill_null(value=False).to_numpy().copy()
+    found = bare.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     micros = found.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy().copy()
     for at in np.flatnonzero((micros == _NO_TIME) & column.is_not_null().to_numpy()).tolist():
         try:
             stamp = datetime.fromisoformat(column[at].strip())
         except ValueError:
             continue
+        is_naive[at] = stamp.tzinfo is None
         stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
         micros[at] = round(stamp.timestamp() * 1e6)
-    return micros
+    return micros, is_naive
+
+
+def _placed(
+    micros: NDArray[np.int64], chosen: NDArray[np.bool_], zone: str, series: pl.Series | None
+) -> NDArray[np.int64]:
+    """Read the chosen times as wall clock of `zone`, as training and `serving.stamps.micros` do.
+
+    Of an hour that a clock set back repeats, the first stamp of a series is the earlier one; an hour that the clock
+    skipped is the one after it.
+    """
+    wall = pl.Series("wall", micros[chosen]).cast(pl.Datetime("us"))
+    names = pl.Series("series", [""] * len(wall)) if series is None else series.filter(pl.Series(chosen))
+    keys = pl.DataFrame([wall, names.alias("series")])
+    turns = keys.select(
+        pl.when(pl.struct(pl.all()).is_first_distinct())
+        .then(pl.lit("earliest"))
+        .otherwise(pl.lit("latest"))
+        .alias("turn")
+    )
+    hour = pl.duration(hours=1)
+    placed = keys.hstack(turns).select(
+        pl.col("wall")
+        .dt.replace_time_zone(zone, ambiguous=pl.col("turn"), non_existent="null")
+        .fill_null(
+            (pl.col("wall") - hour).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+            + hour
+        )
+        .dt.epoch("us")
+        .fill_null(pl.col("wall").dt.epoch("us"))
+    )
+    out = micros.copy()
+    out[chosen] = placed.to_series().to_numpy()
+    return out
 
 
 def _ids(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

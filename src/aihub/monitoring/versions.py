@@ -99,6 +99,7 @@ def context_of(
         target=str(config.get("target") or "actual"),
         series_column=str(config.get("series_id") or "series"),
         timestamp_column=str(config.get("timestamp") or "timestamp"),
+        stamp_zone=str(config.get("timestamp_zone") or config.get("time_zone") or "UTC"),
         grid=FeatureGrid.of(profile).without(hidden),
         references=knowledge.drift_references,
         importance=knowledge.feature_importance,

@@ -116,7 +116,7 @@ def _forecast(pool: ServingPool, loaded: Loaded, question: Question) -> tuple[Ro
         raise InputError("only forecast models answer a horizon; send records or columns")
     if question.level is not None:
         raise InputError("a horizon is answered at the model's own level; leave 'level' out, or send records")
-    future = protocol.future_table(question.future, model.contract)
+    future = protocol.future_table(question.future, model.contract, model.model.config.stamp_zone)
     pool.box.mark.value = loaded.slot
     try:
         answer = model.forecast(question.horizon, future=future)

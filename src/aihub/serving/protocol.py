@@ -308,13 +308,15 @@ def write_arrow(loaded: Loaded, answer: Answer, ids: list[str]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def future_table(future: Any, contract: Contract) -> Any:
+def future_table(future: Any, contract: Contract, zone: str) -> Any:
     """Return the covariates of the hours to come as a table; None where none were sent.
+
+    Stamps are read as those of rows are: without an offset they are wall clock of `zone`.
 
     Raises
     ------
     DataError
-        They are neither records nor columns.
+        They are neither records nor columns, or a stamp cannot be read.
     """
     if future is None:
         return None
@@ -328,8 +330,9 @@ def future_table(future: Any, contract: Contract) -> Any:
     else:
         raise DataError("is neither a list of rows nor lists by column", column="future")
     numbers = {column.name for column in contract.columns if column.role is Role.NUMBER}
+    time, known = contract.columns[0].name, [one.name for one in contract.columns if one.role is Role.SERIES]
     try:
-        return pl.DataFrame(
+        frame = pl.DataFrame(
             {
                 name: pl.Series(values, dtype=pl.Float64 if name in numbers else pl.String)
                 for name, values in table.items()
@@ -339,3 +342,6 @@ def future_table(future: Any, contract: Contract) -> Any:
         raise DataError(
             f"does not fit the model's schema ({str(error)[:200]}); send every column of it", column="future"
         ) from None
+    series = frame.get_column(known[0]).to_list() if known else [""] * frame.height
+    stamps_us = micros(frame.get_column(time).to_list(), zone, column=time, series=series)
+    return frame.with_columns(pl.Series(time, stamps_us).cast(pl.Datetime("us", "UTC")))

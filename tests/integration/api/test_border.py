@@ -232,3 +232,11 @@ def test_a_slip_in_a_parameters_name_does_not_let_everything_through(api: Api) -
     assert "takes none" in api.get("/audit/verify?tenant=x").json()["detail"]
     assert api.post("/ai/training/jobs?dry=1", {}).status_code == 422
     assert api.get("/ai/training/jobs?%ff=1").status_code == 422
+
+
+def test_a_body_that_calls_itself_a_form_is_told_how_to_be_sent(api: Api) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = api.post("/ai/training/jobs", content=b'{"model_type": "forecast"}', headers=form)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "-H 'Content-Type: application/json'" in answer.json()["detail"]
+    assert api.post("/ai/training/jobs/job_0/cancel", headers=form).status_code == 404

@@ -403,7 +403,8 @@ def test_what_the_log_hides_is_neither_compared_nor_in_the_way(
     assert [one.name for one in hidden.grid.columns] == ["site"]
     spec = {"serving": {"log": {"hash_columns": ["temperature"], "leave_out": ["site"]}}}
     profile = Profile.of({"temperature": [1.0, 2.0], "site": ["a", "b"], "wind": [1.0, 2.0]})
-    found = context_of({}, {}, spec, GateKnowledge(), profile)
+    found = context_of({"time_zone": "Europe/Berlin"}, {}, spec, GateKnowledge(), profile)
+    assert found.stamp_zone == "Europe/Berlin"
     assert [one.name for one in found.grid.columns] == ["wind"]
     engine = create(f"sqlite:///{tmp_path / 'hidden.db'}")
     schema.upgrade(engine)

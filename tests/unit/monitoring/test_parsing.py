@@ -15,6 +15,7 @@ from aihub.monitoring import parsing
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import MAX_REJECTED, ActualTable, parse, tabled
 from aihub.monitoring.predictions import PredictionIds, created_us, id_text, parse_id
+from aihub.serving.stamps import micros
 
 CONTEXT = VersionContext(target="load", series_column="site", timestamp_column="time")
 
@@ -38,6 +39,35 @@ def read(document: Any, kind: str = "application/json") -> ActualTable:
 def test_times(text: str, expected: str) -> None:
     table = read([{"timestamp": text, "actual": 1}])
     assert table.target_us.astype("datetime64[us]")[0] == np.datetime64(expected, "us")
+
+
+@pytest.mark.parametrize("kind", ["text", "space", "parquet"])
+def test_times_without_an_offset_are_read_as_serving_reads_them(kind: str) -> None:
+    walls = [
+        "2026-07-01T14:00:00",
+        "2026-03-29T02:30:00",  # skipped
+        "2026-10-25T02:00:00",  # twice
+        "2026-10-25T02:00:00",
+        "2026-10-25T03:00:00",
+        "1960-01-01T00:00:00",
+    ]
+    sites = ["a"] * len(walls)
+    frame = pl.DataFrame({"time": walls, "site": sites, "actual": [1.0] * len(walls)})
+    if kind == "space":
+        frame = frame.with_columns(pl.col("time").str.replace("T", " "))
+    if kind == "parquet":
+        frame = frame.with_columns(pl.col("time").str.to_datetime())
+    context = VersionContext(series_column="site", timestamp_column="time", stamp_zone="Europe/Berlin")
+    found = tabled(frame, context).target_us
+    assert found.tolist() == micros(walls, "Europe/Berlin", column="time", series=sites).tolist()
+    assert found[0] == np.datetime64("2026-07-01T12:00", "us").astype(np.int64)
+
+
+def test_an_offset_counts_more_than_the_zone_of_training() -> None:
+    context = VersionContext(stamp_zone="America/New_York")
+    stamps = ["2026-01-31T14:00:00Z", "2026-01-31T15:00:00+01:00", "2026-01-31T09:00:00"]
+    frame = pl.DataFrame({"timestamp": stamps, "actual": [1.0] * 3})
+    assert len(set(tabled(frame, context).target_us.tolist())) == 1
 
 
 def test_the_names_of_the_training_table_are_understood() -> None:

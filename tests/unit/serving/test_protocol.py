@@ -114,3 +114,13 @@ def test_booleans_and_lists_in_tables_are_refused() -> None:
     for values in ([True, False], [[1], [2]], [b"1", b"2"]):
         with pytest.raises(DataError, match="column 't': holds"):
             protocol.read(parquet(pa.table({"t": values})), protocol.PARQUET)
+
+
+def test_stamps_of_the_hours_to_come_are_read_as_those_of_rows() -> None:
+    rows = [
+        {"at": stamp} for stamp in ("2026-07-01T14:00:00", "2026-07-01T13:00:00Z", "2026-07-01T16:00+02:00")
+    ]
+    found = protocol.future_table(rows, CONTRACT, "Europe/Berlin").get_column("at").to_list()
+    assert found == [datetime(2026, 7, 1, hour, tzinfo=UTC) for hour in (12, 13, 14)]
+    with pytest.raises(DataError, match=r"'at', row 2: .* is not a time stamp"):
+        protocol.future_table([{"at": "2026-07-01"}, {"at": "soon"}], CONTRACT, "UTC")

@@ -407,8 +407,8 @@ class Forecaster:
             if absent.any():
                 first = self.codec.stamps(step[absent][:1])[0]
                 raise DataError(
-                    f"the forecast needs it for {int(absent.sum())} steps from {first:%Y-%m-%d %H:%M} UTC on. "
-                    "Pass them as future=, on the command line with --data.",
+                    f"the forecast needs it for {int(absent.sum())} rows to come, from {first:%Y-%m-%d %H:%M} UTC on. "
+                    "Pass them as future (in Python and in a request), on the command line with --data.",
                     column=name,
                 )
         return Table(series, step, columns)
