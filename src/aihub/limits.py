@@ -7,13 +7,16 @@ the whole hub (jobs at the same time, jobs in a day) is counted in the database 
 from __future__ import annotations
 
 import math
+import threading
 import time
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aihub.errors import TooManyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
 MAX_BUCKETS = 10_000
 
@@ -59,3 +62,40 @@ class RateLimiter:
             emptiest = sorted(rest.items(), key=lambda item: item[1])[len(rest) // 2 :]
             rest = dict(emptiest)
         self._full_at = rest
+
+
+class Places:
+    """How many of something long may go on at a time, in all and for each name."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self.total = total
+        self.each = each
+        self._taken: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, name: Hashable, what: str, *, retry_after_s: float = 5.0) -> Iterator[None]:
+        """Hold a place of `name` for the length of the block.
+
+        Raises
+        ------
+        TooManyError
+            There is none left, of the name or at all.
+        """
+        with self._lock:
+            if self._taken[name] >= self.each:
+                message = (
+                    f"you follow {self.each} {what} at a time already; end one, or ask an operator for more"
+                )
+                raise TooManyError(message, retry_after_s=retry_after_s)
+            if self._taken.total() >= self.total:
+                message = f"{self.total} {what} go on at a time already; wait until one ends"
+                raise TooManyError(message, retry_after_s=retry_after_s)
+            self._taken[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[name] -= 1
+                if not self._taken[name]:
+                    del self._taken[name]

@@ -135,6 +135,9 @@ class Settings(BaseModel):
     rate_limit_per_s, rate_burst
         Requests of one principal that are let through, on the average and at once; 0 means no limit. Predictions are
         not counted (`AIHUB_RATE_LIMIT_PER_S`, `AIHUB_RATE_BURST`).
+    max_streams, max_streams_per_caller
+        Live logs that one process sends at a time, in all and to one principal; more are refused with 429
+        (`AIHUB_MAX_STREAMS`, `AIHUB_MAX_STREAMS_PER_CALLER`).
     signing_key_file, trusted_keys_file
         PEM files of the Ed25519 key that signs every version, and of the public keys whose signatures count
         (`AIHUB_SIGNING_KEY_FILE`, `AIHUB_TRUSTED_KEYS_FILE`).
@@ -190,6 +193,8 @@ class Settings(BaseModel):
     anonymous_role: Role | None = None
     rate_limit_per_s: float = Field(default=200.0, ge=0, le=1_000_000)
     rate_burst: int = Field(default=1000, ge=1, le=1_000_000)
+    max_streams: int = Field(default=100, ge=1, le=100_000)
+    max_streams_per_caller: int = Field(default=20, ge=1, le=100_000)
     signing_key_file: Path | None = None
     trusted_keys_file: Path | None = None
     require_signature: Names = ()

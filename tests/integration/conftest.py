@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hub(database: Engine, tmp_path: Path) -> Iterator[Hub]:
     """A hub on SQLite, and on PostgreSQL."""
-    with made_hub(database, tmp_path / "home") as hub:
+    with made_hub(database, tmp_path / "home", max_streams=3, max_streams_per_caller=2) as hub:
         yield hub
 
 

@@ -38,7 +38,7 @@ from aihub.api import (
 from aihub.api.context import declared, refuse_unknown_parameters
 from aihub.api.metrics import Metrics
 from aihub.delivery.operations import LoadCheck
-from aihub.limits import RateLimiter
+from aihub.limits import Places, RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -113,6 +113,7 @@ def create_app(
     app.state.loads = loads or LoadCheck()
     app.state.metrics = metrics or Metrics()
     app.state.limiter = RateLimiter(hub.settings.rate_limit_per_s, hub.settings.rate_burst)
+    app.state.streams = Places(hub.settings.max_streams, hub.settings.max_streams_per_caller)
     app.state.is_stopping = lambda: False
     app.state.clock = lambda: datetime.now(UTC)
     problems.install(app)

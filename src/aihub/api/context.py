@@ -18,7 +18,7 @@ from aihub.exposure import refuse_cross_site
 from aihub.store.engine import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
@@ -141,9 +141,8 @@ def calling(request: Request, now: datetime, *, makes_tenant_with: str | None = 
     NotFoundError
         The tenant does not exist, or the credential is another's.
     """
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
     access: Access = request.app.state.access
-    identity = access.authenticate(token.strip() if kind.lower() == "bearer" else None, now)
+    identity = access.authenticate(_token(request), now)
     if identity.principal == ANONYMOUS:
         refuse_cross_site(request.headers, request.headers.get("host", ""))
     limiter: RateLimiter = request.app.state.limiter
@@ -157,6 +156,23 @@ def calling(request: Request, now: datetime, *, makes_tenant_with: str | None = 
     return who.acting_for(
         request.headers.get(TENANT_HEADER) or None, create=makes_tenant_with in identity.scopes
     )
+
+
+def still_counts(request: Request, who: Caller, scope: str) -> Callable[[], None]:
+    """Return what asks again whether a request that lasts may go on; it raises what `Needs(scope)` would raise now."""
+    token, clock = _token(request), request.app.state.clock
+
+    def ask() -> None:
+        now: datetime = clock()
+        identity = who.access.acting_in(who.access.authenticate(token, now), who.tenant, now)
+        identity.require(scope)
+
+    return ask
+
+
+def _token(request: Request) -> str | None:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
 
 
 def refuse_unknown_parameters(request: Request) -> None:

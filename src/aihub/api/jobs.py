@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from aihub.api.bodies import JsonRoute
-from aihub.api.context import Caller, Needs
-from aihub.api.live import live_log
+from aihub.api.context import Caller, Needs, still_counts
+from aihub.api.live import LiveResponse, live_log
 from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode, encode
 from aihub.api.problems import documented
@@ -192,8 +192,10 @@ def read_log(
         job = jobs.get(connection, job_id, tenant=who.tenant)
         if "text/event-stream" in request.headers.get("accept", ""):
             after = int(last_event_id or 0) or decode(LOG_KIND, cursor) or 0
-            stream = live_log(who, job, after=after, is_stopping=request.app.state.is_stopping)
-            return StreamingResponse(stream, media_type="text/event-stream")
+            state = request.app.state
+            may_go_on = still_counts(request, who, "jobs:read")
+            stream = live_log(who, job, after=after, still_counts=may_go_on, is_stopping=state.is_stopping)
+            return LiveResponse(stream, state.streams, who)
         lines = jobs.logs(connection, job, after=decode(LOG_KIND, cursor) or 0, limit=limit)
     # Also of the last page: more lines may come.
     is_over = job.state.is_over and len(lines) < limit

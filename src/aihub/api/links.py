@@ -24,6 +24,7 @@ from aihub.delivery.notices import evidence_of
 from aihub.errors import AIHubError, ForbiddenError, InputError
 from aihub.notify.links import DecisionLink, link_key, read
 from aihub.store import engine as engines
+from aihub.store import keys, tenants
 from aihub.types import Identity, Role
 
 if TYPE_CHECKING:
@@ -102,10 +103,28 @@ def _decide(token: str, request: Request, body: bytes) -> HTMLResponse:
 
 
 def _read(hub: Hub, token: str, now: datetime) -> DecisionLink:
-    return read(token, link_key(hub.audit.key), now)
+    """Return what the link allows now: since it was sent its tenant or its person may have lost what they had.
+
+    Raises
+    ------
+    ForbiddenError
+        It is not valid, has expired, or stands for somebody who may not decide any more.
+    """
+    link = read(token, link_key(hub.audit.key), now)
+    with engines.read(hub.engine, tenant=engines.EVERY_TENANT) as connection:
+        tenant = tenants.find(connection, link.tenant)
+        counts = tenant is not None and tenant.is_active
+        if counts and link.principal:
+            counts = keys.may(connection, link.principal, "approvals:decide", tenant=link.tenant, now=now)
+    if not counts:
+        raise ForbiddenError(
+            "whom this link was sent to may not decide here any more; ask an admin of the hub for a key that may"
+        )
+    return link
 
 
 def _identity(access: Access, link: DecisionLink, key: str, source: str, now: datetime) -> Identity:
+    """Return in whose name is decided; by a link alone somebody is an approver, whatever else he may do."""
     if link.principal and not key:
         return Identity(
             tenant=link.tenant,

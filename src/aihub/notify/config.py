@@ -102,7 +102,8 @@ class EmailChannel(StrictModel):
     tls
         ``starttls``, ``tls`` (from the first byte) or ``none``, which is only allowed on loopback.
     approver
-        Principal that decides by the links of this mail; only for a box that one person reads.
+        Principal that decides by the links of this mail; only for a box that one person reads. The links work while that
+        principal has a key that may decide.
     """
 
     kind: Literal["email"]

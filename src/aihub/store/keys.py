@@ -209,6 +209,19 @@ def _held(connection: Connection, key_id: str, *, tenant: str | None) -> ApiKey:
     return get(connection, key_id, tenant=tenant)
 
 
+def may(connection: Connection, principal: str, scope: str, *, tenant: str, now: datetime) -> bool:
+    """Whether somebody has a key that counts and may do `scope` in the tenant, as one of its people or as an operator."""
+    query = sa.select(*_SHOWN).where(
+        api_keys.c.tenant_id.in_((tenant, OPERATOR_TENANT)), api_keys.c.principal == principal
+    )
+    found = [ApiKey(**row) for row in connection.execute(query).mappings()]
+    return any(
+        key.state(now) == "active"
+        and scope in scopes_of(Role(key.role), key.scopes, is_operator=key.tenant_id == OPERATOR_TENANT)
+        for key in found
+    )
+
+
 def secret_hash(connection: Connection, key_id: str) -> str | None:
     """Return the hash that a key's token has to have."""
     return connection.scalar(sa.select(api_keys.c.secret_sha256).where(api_keys.c.id == key_id))

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
-from aihub.store.engine import write
+from aihub.store import keys
+from aihub.store.engine import EVERY_TENANT, write
 from aihub.store.job_tables import job_logs, jobs
 from aihub.types import Role
 
@@ -178,6 +181,76 @@ def test_a_live_log_is_followed_and_taken_up_again(hub: Hub, api: Api) -> None:
     assert [event.get("message") for event in events] == ["two", "three", None]
     assert text.endswith('event: end\ndata: {"status":"completed","gate_passed":null}\n\n')
     assert api.get(path, headers={**live, "Last-Event-ID": "x"}).status_code == 422
+
+
+@pytest.mark.parametrize("lost", ["revoked", "expired", "tenant"])
+def test_a_live_log_ends_with_the_credential(
+    hub: Hub, calls: Callable[..., Api], api: Api, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("aihub.auth.REMEMBERED_S", 0.1)
+    monkeypatch.setattr("aihub.api.live.RECHECK_S", 0.1)
+    root = calls("root", tenant="*")
+    job = api.post(JOBS, OWN).json()["job_id"]
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    body = {
+        "principal": "vera",
+        "role": "viewer",
+        **({"expires_at": soon.isoformat()} if lost == "expired" else {}),
+    }
+    made = api.post("/keys", body).json()
+    headers = {"Authorization": f"Bearer {made['token']}", "Accept": "text/event-stream"}
+    began = monotonic()
+    with api.http.stream("GET", f"{JOBS}/{job}/logs", headers=headers) as stream:
+        assert stream.status_code == 200
+        if lost == "revoked":
+            # As another process would: this one is not told.
+            with write(hub.engine, tenant=EVERY_TENANT) as connection:
+                by: dict[str, Any] = {"actor": "root", "now": datetime.now(UTC), "audit": hub.audit}
+                keys.revoke(connection, made["id"], tenant="default", **by)
+        elif lost == "tenant":
+            assert root("PATCH", "/tenants/default", json={"is_active": False}).status_code == 200
+        text = stream.read().decode()
+    assert monotonic() - began < 8
+    assert "event: end" not in text
+    assert api.http.get(f"{JOBS}/{job}/logs", headers=headers).status_code == 401
+
+
+def test_live_logs_are_bounded_and_a_place_comes_back(calls: Callable[..., Api], api: Api) -> None:
+    job = api.post(JOBS, OWN).json()["job_id"]
+    path, live = f"{JOBS}/{job}/logs", {"Accept": "text/event-stream"}
+    vera, carl = calls("vera", Role.VIEWER), calls("carl", Role.VIEWER)
+
+    def open_as(stack: ExitStack, who: Api) -> Any:
+        return stack.enter_context(api.http.stream("GET", path, headers=who.headers(live)))
+
+    with ExitStack() as stack:
+        assert [open_as(stack, vera).status_code for _ in range(2)] == [200, 200]
+        refused = open_as(stack, vera)
+        assert (refused.status_code, json.loads(refused.read())["code"]) == (429, "too_many")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert open_as(stack, carl).status_code == 200
+        # Three in all.
+        assert open_as(stack, api).status_code == 429
+        assert vera.get(path).status_code == 200, "pages are no streams"
+    deadline = monotonic() + 10
+    while (answer := _first(vera, path, live)) == 429 and monotonic() < deadline:
+        sleep(0.05)
+    assert answer == 200
+
+
+def _first(who: Api, path: str, headers: dict[str, str]) -> int:
+    with who.http.stream("GET", path, headers=who.headers(headers)) as stream:
+        status: int = stream.status_code
+        return status
+
+
+def test_times_have_one_form_in_pages_and_streams(hub: Hub, api: Api) -> None:
+    job = api.post(JOBS, OWN).json()["job_id"]
+    log(hub, job, "one", state="completed")
+    (line,) = api.get(f"{JOBS}/{job}/logs").json()["items"]
+    text = api.get(f"{JOBS}/{job}/logs", headers={"Accept": "text/event-stream"}).text
+    assert json.loads(next(row[6:] for row in text.splitlines() if row.startswith("data: "))) == line
+    assert line["at"].endswith("Z")
 
 
 def test_another_tenant_sees_and_moves_no_job(calls: Callable[..., Api]) -> None:

@@ -12,9 +12,10 @@ from aihub.delivery.approval_records import get
 from aihub.delivery.orders import DeployOrder
 from aihub.notify.links import DecisionLink, link_key, sign
 from aihub.registry.records import PRODUCTION
-from aihub.store.engine import read, write
+from aihub.store import keys, tenants
+from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.types import Role
-from hubs import register
+from hubs import give_key, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,8 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def approval(hub: Hub) -> Approval:
-    """Ann has asked for the first version to go into production."""
+    """Ann has asked for the first version to go into production, and Bob may decide."""
+    give_key(hub, "bob", Role.APPROVER)
     spec = {"policy": {"environments": {"production": {"approval": {"approvers": 1}}}}}
     version = register(hub, spec=spec, metrics={"mae": 38.5})
     order = DeployOrder(
@@ -112,7 +114,8 @@ def test_a_link_for_several_people_asks_for_a_key(
         ({"digest": "f" * 64}, {"reason": "x", "status": 409}),
         ({"expires_at": 1}, {"reason": "x", "status": 403}),
         ({"approval": "apr_none"}, {"reason": "x", "status": 404}),
-        ({"tenant": "other"}, {"reason": "x", "status": 404}),
+        ({"tenant": "other"}, {"reason": "x", "status": 403}),
+        ({"principal": "nobody"}, {"reason": "x", "status": 403}),
     ],
 )
 def test_a_link_allows_only_what_it_says(
@@ -133,3 +136,37 @@ def test_a_forged_link_shows_nothing(calls: Callable[..., Api], approval: Approv
     answer = calls().get("/links/e30.AAAA")
     assert answer.status_code == 403
     assert approval.uid not in answer.text
+
+
+@pytest.mark.parametrize("lost", ["key", "role", "tenant"])
+def test_a_link_ends_with_the_right_of_whom_it_was_sent_to(
+    hub: Hub, calls: Callable[..., Api], approval: Approval, lost: str
+) -> None:
+    stranger = calls()
+    stranger.token = ""
+    path = link(hub, approval)
+    assert stranger.get(path).status_code == 200
+    by: dict[str, Any] = {"actor": "root", "now": NOW, "audit": hub.audit}
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        if lost == "tenant":
+            tenants.change(connection, "default", is_active=False, **by)
+        else:
+            (own,) = (key for key in keys.every_key(connection, tenant="default") if key.principal == "bob")
+            keys.revoke(connection, own.id, tenant="default", **by)
+            if lost == "role":
+                given: dict[str, Any] = {"tenant": "default", "principal": "bob", **by}
+                keys.issue(connection, role=Role.VIEWER, **given)
+                keys.issue(connection, role=Role.ADMIN, scopes=["models:read"], **given)
+    for answer in (stranger.get(path), stranger.post(path, data={"reason": "x", "decision": "approve"})):
+        assert answer.status_code == 403
+        assert approval.artifact_digest not in answer.text
+    assert state(hub, approval) == "pending"
+
+
+def test_an_operator_decides_by_a_link_in_every_tenant(
+    hub: Hub, calls: Callable[..., Api], approval: Approval
+) -> None:
+    give_key(hub, "olga", Role.ADMIN, tenant="*")
+    answer = calls().post(link(hub, approval, principal="olga"), data={"reason": "fine"})
+    assert answer.status_code == 200, answer.text
+    assert state(hub, approval) == "approved"
