@@ -22,6 +22,9 @@ AuditReader = Annotated[Caller, Depends(Needs("audit:read"))]
 KIND = "audit"
 Start = Annotated[Instant | None, Query(description="From this time on.")]
 End = Annotated[Instant | None, Query(description="Before this time.")]
+Before = Annotated[
+    int | None, Query(ge=1, le=2**63 - 1, description="Older than the event of this sequence.")
+]
 Text = Annotated[str | None, Query(max_length=256, pattern=TEXT)]
 
 
@@ -59,11 +62,12 @@ def list_events(
     actor: Text = None,
     start: Start = None,
     end: End = None,
+    before: Before = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEvent]:
     """Events of the tenant, newest first."""
-    before = decode(KIND, cursor)
+    page_before = decode(KIND, cursor)
     with who.reading() as connection:
         rows = find_events(
             connection,
@@ -73,7 +77,7 @@ def list_events(
             subject=subject or None,
             start=start,
             end=end,
-            before=before,
+            before=before if page_before is None else page_before,
             limit=limit + 1,
         )
     page, following = cut(KIND, rows, limit, lambda row: int(row["sequence"]))

@@ -6,34 +6,38 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from aihub.cli.acting import acting
+from aihub.cli.administration import administration
 from aihub.cli.console import print_json, table
-from aihub.cli.options import PATH, json_option
+from aihub.cli.options import PATH, is_remote, json_option
 from aihub.errors import ConflictError, InputError
 from aihub.settings import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
-
-    from aihub.hub import Hub
 
 STDOUT = Path("-")
 
 
 @click.group()
 def audit() -> None:
-    """Read the audit log, find what was changed in it, and keep evidence elsewhere."""
+    """Read the audit log, find what was changed in it, and keep evidence elsewhere.
+
+    `list` and `verify` ask the hub AIHUB_URL, else this machine's own database; the others work on that database only.
+    """
 
 
 @audit.command("list")
 @click.option(
-    "--tenant", default=DEFAULT_TENANT, show_default=True, help="'*': what operators did to the hub."
+    "--tenant",
+    help="'*': what operators did to the hub. Without it that of your key; on this machine's own database "
+    f"'{DEFAULT_TENANT}'.",
 )
 @click.option("--actor", help="What this person or program did.")
 @click.option("--action", help="Such as model.deployed.")
@@ -44,27 +48,21 @@ def audit() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
 def list_(
-    *, tenant: str, since: datetime | None, until: datetime | None, as_json: bool, **wanted: Any
+    *, tenant: str | None, since: datetime | None, until: datetime | None, as_json: bool, **wanted: Any
 ) -> None:
     """List events, newest first."""
-    from datetime import UTC
-
-    from aihub.hub import opened
-    from aihub.store.audit_pages import find_events
-    from aihub.store.engine import read
-
     start, end = (moment and moment.replace(tzinfo=UTC) for moment in (since, until))
-    with opened() as hub, read(hub.engine, tenant=tenant) as connection:
-        found = find_events(connection, tenant=tenant, start=start, end=end, **wanted)
+    with administration() as hub:
+        found = hub.events(tenant=tenant, start=start, end=end, **wanted)
     if as_json:
-        print_json({"events": [{**event, "at": event["at"].isoformat()} for event in found]})
+        print_json({"events": found})
         return
     table(
         ["event", "at (UTC)", "who", "what", "to", "why", "from"],
         [
             [
                 event["sequence"],
-                f"{event['at']:%Y-%m-%d %H:%M:%S}",
+                f"{datetime.fromisoformat(event['at']):%Y-%m-%d %H:%M:%S}",
                 event["actor"],
                 event["action"],
                 event["subject"],
@@ -88,32 +86,29 @@ def list_(
 @json_option
 def verify(tenant: str | None, against: Path | None, public_keys: tuple[str, ...], *, as_json: bool) -> int:
     """Find any edit, deletion, insertion or change of order and name the first bad event; exit code 1 on a finding."""
-    from aihub.hub import opened
-    from aihub.store.audit_pages import tenants_with_events
-    from aihub.store.engine import EVERY_TENANT, read
-
-    with opened() as hub:
+    if against is not None and is_remote():
+        raise InputError(
+            "--against compares with this machine's own database, and AIHUB_URL names a hub elsewhere; "
+            "unset AIHUB_URL on the machine of the hub"
+        )
+    with administration() as hub:
         try:
-            marks = {} if against is None else _marks(hub, against, public_keys)
+            marks = None if against is None else _marks(against, public_keys)
         except ConflictError as error:
             click.echo(f"error: {error}", err=True)
             return 1
-        with read(hub.engine, tenant=EVERY_TENANT) as connection:
-            names = [tenant] if tenant else sorted({*tenants_with_events(connection), *marks})
-            verdicts = {
-                name: hub.audit.verify(connection, tenant=name, marks=marks.get(name)) for name in names
-            }
+        verdicts = hub.verdicts(tenant=tenant, marks=marks)
+    is_intact = all(verdict["is_intact"] for verdict in verdicts)
     if as_json:
-        rows = [{"tenant": name, "is_intact": v.is_intact, **vars(v)} for name, v in verdicts.items()]
-        print_json({"is_intact": all(v.is_intact for v in verdicts.values()), "chains": rows})
+        print_json({"is_intact": is_intact, "chains": verdicts})
     else:
         table(
             ["tenant", "events", "verdict"],
-            [[name, v.events, "intact" if v.is_intact else v.reason] for name, v in verdicts.items()],
+            [[v["tenant"], v["events"], "intact" if v["is_intact"] else v["reason"]] for v in verdicts],
         )
         if against is None and verdicts:
             click.echo("A cut-off end is only seen with --against CHECKPOINTS (aihub audit checkpoint).")
-    return 0 if all(verdict.is_intact for verdict in verdicts.values()) else 1
+    return 0 if is_intact else 1
 
 
 @audit.command()
@@ -167,7 +162,8 @@ def role(name: str) -> None:
         click.echo(f"{statement};")
 
 
-def _marks(hub: Hub, file: Path, public_keys: tuple[str, ...]) -> dict[str, dict[int, str]]:
+def _marks(file: Path, public_keys: tuple[str, ...]) -> dict[str, dict[int, str]]:
+    from aihub.settings import from_environment
     from aihub.store import checkpoints
 
     try:
@@ -175,7 +171,7 @@ def _marks(hub: Hub, file: Path, public_keys: tuple[str, ...]) -> dict[str, dict
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(f"{file}: cannot be read ({reason}); name a file of checkpoints") from None
-    believed = public_keys or (checkpoints.Signer(hub.settings.read_audit_signing_seed()).public_key,)
+    believed = public_keys or (checkpoints.Signer(from_environment().read_audit_signing_seed()).public_key,)
     return checkpoints.marks(checkpoints.parse(text), public_keys=believed)
 
 

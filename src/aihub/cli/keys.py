@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
-from aihub.cli.acting import acting
+from aihub.cli.administration import administration
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
 from aihub.settings import DEFAULT_TENANT
 from aihub.types import OPERATOR_TENANT, Role
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from aihub.store.credentials import NewKey
+    from aihub.cli.administration import Shown
 
 _SHOWN_ONCE = "It is shown only now: keep it where secrets are kept, and send it as Authorization: Bearer."
 MAX_DAYS = 3650
@@ -24,15 +23,14 @@ MAX_DAYS = 3650
 
 @click.group()
 def keys() -> None:
-    """Make, list, replace and revoke API keys, on the hub's own database."""
+    """Make, list, replace and revoke API keys: of the hub AIHUB_URL, else of this machine's own database."""
 
 
 @keys.command()
 @click.option(
     "--tenant",
-    default=DEFAULT_TENANT,
-    show_default=True,
-    help=f"'{OPERATOR_TENANT}' for operators of the hub.",
+    help=f"'{OPERATOR_TENANT}' for operators of the hub. Without it that of your own key; on this machine's own database "
+    f"'{DEFAULT_TENANT}'.",
 )
 @click.option("--principal", required=True, help="Person or program: 'alice', 'ci'. Four eyes compares this.")
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
@@ -48,26 +46,18 @@ def keys() -> None:
 )
 @json_option
 def create(
-    tenant: str, principal: str, role: str, scopes: tuple[str, ...], days: int, *, as_json: bool
+    tenant: str | None, principal: str, role: str, scopes: tuple[str, ...], days: int, *, as_json: bool
 ) -> None:
     """Make a key and show it once."""
-    from aihub.hub import opened
-    from aihub.store import keys as rows
-    from aihub.store.engine import EVERY_TENANT, write
-
-    by = acting()
-    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
-        made = rows.issue(
-            connection,
+    with administration() as hub:
+        made = hub.issue_key(
             tenant=tenant,
             principal=principal,
-            role=Role(role),
+            role=role,
             scopes=scopes or None,
-            expires_at=by["now"] + timedelta(days=days) if days else None,
-            audit=hub.audit,
-            **by,
+            lives=timedelta(days=days) if days else None,
         )
-    _show(made, by["now"], as_json=as_json)
+    _show(made, as_json=as_json)
 
 
 @keys.command("list")
@@ -76,30 +66,24 @@ def create(
 @json_option
 def list_(tenant: str | None, *, everything: bool, as_json: bool) -> None:
     """List the keys, without their secrets."""
-    from aihub.hub import opened
-    from aihub.store import keys as rows
-    from aihub.store.engine import EVERY_TENANT, read
-
-    now = acting()["now"]
-    with opened() as hub, read(hub.engine, tenant=EVERY_TENANT) as connection:
-        found = list(rows.every_key(connection, tenant=tenant))
-    shown = [key for key in found if everything or key.state(now) == "active"]
-    shown.sort(key=lambda key: (key.tenant_id, key.principal, key.created_at))
+    with administration() as hub:
+        shown = [key for key in hub.keys(tenant=tenant) if everything or key["state"] == "active"]
+    shown.sort(key=itemgetter("tenant_id", "principal", "created_at"))
     if as_json:
-        print_json({"keys": [key.to_dict(now) for key in shown]})
+        print_json({"keys": shown})
     elif shown:
         table(
             ["id", "tenant", "principal", "role", "scopes", "state", "until (UTC)", "last used (UTC)"],
             [
                 [
-                    key.id,
-                    key.tenant_id,
-                    key.principal,
-                    key.role,
-                    "all of the role" if key.scopes is None else ", ".join(key.scopes),
-                    key.state(now),
-                    _minute(key.expires_at),
-                    _minute(key.last_used_at),
+                    key["id"],
+                    key["tenant_id"],
+                    key["principal"],
+                    key["role"],
+                    "all of the role" if key["scopes"] is None else ", ".join(key["scopes"]),
+                    key["state"],
+                    _minute(key["expires_at"]),
+                    _minute(key["last_used_at"]),
                 ]
                 for key in shown
             ],
@@ -117,16 +101,9 @@ def list_(tenant: str | None, *, everything: bool, as_json: bool) -> None:
 @json_option
 def rotate(key_id: str, overlap_hours: float, *, as_json: bool) -> None:
     """Make the successor of the key KEY_ID with the same rights, and let the old one end."""
-    from aihub.hub import opened
-    from aihub.store import keys as rows
-    from aihub.store.engine import EVERY_TENANT, write
-
-    by = acting()
-    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
-        made = rows.rotate(
-            connection, key_id, tenant=None, overlap=timedelta(hours=overlap_hours), audit=hub.audit, **by
-        )
-    _show(made, by["now"], as_json=as_json)
+    with administration() as hub:
+        made = hub.rotate_key(key_id, overlap=timedelta(hours=overlap_hours))
+    _show(made, as_json=as_json)
 
 
 @keys.command()
@@ -135,17 +112,12 @@ def rotate(key_id: str, overlap_hours: float, *, as_json: bool) -> None:
 @json_option
 def revoke(key_id: str, reason: str, *, as_json: bool) -> None:
     """End the key KEY_ID; every process of the hub knows within five seconds."""
-    from aihub.hub import opened
-    from aihub.store import keys as rows
-    from aihub.store.engine import EVERY_TENANT, write
-
-    by = acting()
-    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
-        ended = rows.revoke(connection, key_id, tenant=None, reason=reason, audit=hub.audit, **by)
+    with administration() as hub:
+        ended = hub.revoke_key(key_id, reason=reason)
     if as_json:
-        print_json(ended.to_dict(by["now"]))
+        print_json(ended)
     else:
-        click.echo(f"{ended.id} of {ended.principal} does not count any more")
+        click.echo(f"{ended['id']} of {ended['principal']} does not count any more")
 
 
 @keys.command()
@@ -156,18 +128,18 @@ def generate() -> None:
     click.echo(new_token())
 
 
-def _show(made: NewKey, now: datetime, *, as_json: bool) -> None:
-    key = made.key
+def _show(made: Shown, *, as_json: bool) -> None:
     if as_json:
-        print_json({**key.to_dict(now), "key": made.token})
+        print_json(made)
         return
     # The key alone on standard output, so that a script can take it.
-    click.echo(made.token)
-    until = "without an end" if key.expires_at is None else f"until {_minute(key.expires_at)} UTC"
+    click.echo(made["key"])
+    until = "without an end" if made["expires_at"] is None else f"until {_minute(made['expires_at'])} UTC"
     click.echo(
-        f"Key {key.id} of {key.principal}: {key.role} in {key.tenant_id}, {until}. {_SHOWN_ONCE}", err=True
+        f"Key {made['id']} of {made['principal']}: {made['role']} in {made['tenant_id']}, {until}. {_SHOWN_ONCE}",
+        err=True,
     )
 
 
-def _minute(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+def _minute(moment: str | None) -> str | None:
+    return None if moment is None else f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M}"

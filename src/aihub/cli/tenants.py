@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aihub.cli.acting import acting
+from aihub.cli.administration import administration
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
 from aihub.errors import InputError
 
 if TYPE_CHECKING:
-    from aihub.store.tenants import Tenant
+    from aihub.cli.administration import Shown
 
 _RULE = click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE",
@@ -22,7 +23,7 @@ _RULE = click.option(
 
 @click.group()
 def tenants() -> None:
-    """Make, list and change tenants, on the hub's own database."""
+    """Make, list and change tenants: of the hub AIHUB_URL, else of this machine's own database."""
 
 
 @tenants.command()
@@ -31,13 +32,9 @@ def tenants() -> None:
 @json_option
 def create(name: str, rules: tuple[str, ...], *, as_json: bool) -> None:
     """Make the tenant NAME."""
-    from aihub.hub import opened
-    from aihub.store import tenants as rows
-    from aihub.store.engine import EVERY_TENANT, write
-
     wanted = _merged({}, rules)
-    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
-        made = rows.create(connection, name, rules=wanted, audit=hub.audit, **acting())
+    with administration() as hub:
+        made = hub.create_tenant(name, rules=wanted)
     _show(made, as_json=as_json)
 
 
@@ -45,22 +42,24 @@ def create(name: str, rules: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def list_(*, as_json: bool) -> None:
     """List the tenants."""
-    from aihub.hub import opened
-    from aihub.store import tenants as rows
-    from aihub.store.engine import EVERY_TENANT, read
-
-    with opened() as hub, read(hub.engine, tenant=EVERY_TENANT) as connection:
-        found = list(rows.every_tenant(connection))
+    with administration() as hub:
+        found = list(hub.tenants())
     if as_json:
-        print_json({"tenants": [tenant.to_dict() for tenant in found]})
+        print_json({"tenants": found})
     elif found:
         table(
             ["tenant", "active", "rules beyond the defaults", "made (UTC)", "by"],
             [
-                [t.tenant_id, "yes" if t.is_active else "no", _rules(t), f"{t.created_at:%Y-%m-%d %H:%M}", t.created_by]
-                for t in found
+                [
+                    tenant["id"],
+                    "yes" if tenant["is_active"] else "no",
+                    _rules(tenant),
+                    f"{datetime.fromisoformat(tenant['created_at']):%Y-%m-%d %H:%M}",
+                    tenant["created_by"],
+                ]
+                for tenant in found
             ],
-        )  # fmt: skip
+        )
     else:
         click.echo("No tenant yet. Make one: aihub tenants create NAME")
 
@@ -75,15 +74,9 @@ def list_(*, as_json: bool) -> None:
 @json_option
 def set_(name: str, rules: tuple[str, ...], reason: str, *, is_active: bool | None, as_json: bool) -> None:
     """Change limits of the tenant NAME, or switch it off or on."""
-    from aihub.hub import opened
-    from aihub.store import tenants as rows
-    from aihub.store.engine import EVERY_TENANT, write
-
-    with opened() as hub, write(hub.engine, tenant=EVERY_TENANT) as connection:
-        wanted = _merged(rows.get(connection, name).rules, rules)
-        changed = rows.change(
-            connection, name, rules=wanted, is_active=is_active, reason=reason, audit=hub.audit, **acting()
-        )
+    with administration() as hub:
+        wanted = _merged(hub.tenant(name)["rules"], rules)
+        changed = hub.change_tenant(name, rules=wanted, is_active=is_active, reason=reason)
     _show(changed, as_json=as_json)
 
 
@@ -104,13 +97,13 @@ def _merged(before: Any, rules: tuple[str, ...]) -> dict[str, Any]:
     return TenantRules.model_validate(wanted).model_dump(mode="json", exclude_unset=True)
 
 
-def _show(tenant: Tenant, *, as_json: bool) -> None:
+def _show(tenant: Shown, *, as_json: bool) -> None:
     if as_json:
-        print_json(tenant.to_dict())
+        print_json(tenant)
     else:
-        state = "" if tenant.is_active else ", switched off"
-        click.echo(f"tenant {tenant.tenant_id}: {_rules(tenant) or 'default rules'}{state}")
+        state = "" if tenant["is_active"] else ", switched off"
+        click.echo(f"tenant {tenant['id']}: {_rules(tenant) or 'default rules'}{state}")
 
 
-def _rules(tenant: Tenant) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(tenant.rules.items()))
+def _rules(tenant: Shown) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(tenant["rules"].items()))

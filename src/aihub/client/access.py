@@ -9,7 +9,7 @@ from aihub.client.connection import path_of
 from aihub.client.records import Approval, AuditEvent, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from aihub.client.connection import Connection
@@ -69,10 +69,35 @@ class Audit:
     _connection: Connection
 
     def list(
-        self, *, limit: int | None = None, subject: str | None = None, action: str | None = None
+        self,
+        *,
+        limit: int | None = None,
+        subject: str | None = None,
+        action: str | None = None,
+        actor: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        before: int | None = None,
     ) -> Iterator[AuditEvent]:
-        """Yield the events of the tenant, newest first."""
-        pages = self._connection.pages("/audit", limit=limit, subject=subject, action=action)
+        """Yield the events of the tenant, newest first.
+
+        Parameters
+        ----------
+        start, end
+            Period, from `start` on and before `end`; with a time zone.
+        before
+            Older than the event of this sequence.
+        """
+        pages = self._connection.pages(
+            "/audit",
+            limit=limit,
+            subject=subject,
+            action=action,
+            actor=actor,
+            start=None if start is None else start.isoformat(),
+            end=None if end is None else end.isoformat(),
+            before=before,
+        )
         return map(AuditEvent.of, pages)
 
     def verify(self) -> dict[str, Any]:
@@ -117,9 +142,10 @@ class Keys:
         body = {} if overlap_s is None else {"overlap_s": overlap_s}
         return _with_token(self._connection.send("POST", path_of("keys", key_id, "rotate"), body, key=key))
 
-    def revoke(self, key_id: str) -> None:
-        """End a key at once."""
-        self._connection.send("DELETE", path_of("keys", key_id))
+    def revoke(self, key_id: str, *, reason: str = "", key: str | None = None) -> Key:
+        """End a key at once; the reason is kept in the audit log."""
+        ended = self._connection.send("POST", path_of("keys", key_id, "revoke"), {"reason": reason}, key=key)
+        return Key.of(ended)
 
 
 @dataclass(frozen=True)
@@ -132,8 +158,21 @@ class Tenants:
         """Yield the tenants."""
         return self._connection.pages("/tenants")
 
+    def get(self, tenant_id: str) -> dict[str, Any]:
+        """Return one tenant."""
+        found: dict[str, Any] = self._connection.get(path_of("tenants", tenant_id))
+        return found
+
+    def change(
+        self, tenant_id: str, *, rules: Mapping[str, Any], is_active: bool | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """Set the whole of a tenant's rules, and whether its keys count; None: as before."""
+        body = {"rules": dict(rules), "is_active": is_active, "reason": reason}
+        changed: dict[str, Any] = self._connection.send("PATCH", path_of("tenants", tenant_id), body)
+        return changed
+
     def create(self, tenant_id: str, *, key: str | None = None, **more: Any) -> dict[str, Any]:
-        """Make a tenant; `more` are its name and rules."""
+        """Make a tenant; `more` are its rules."""
         made: dict[str, Any] = self._connection.send("POST", "/tenants", {"id": tenant_id, **more}, key=key)
         return made
 
