@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from aihub.errors import UnauthorizedError
 from aihub.github import policies
-from aihub.github.effects import STATUS_TOPIC, write_back
+from aihub.github.effects import ASKED_WITHIN, STATUS_TOPIC, write_back
 from aihub.github.protection import EVENT, Webhooks
 from aihub.github.sessions import Keyless
 from aihub.github.trust import TrustPolicy
@@ -22,6 +22,7 @@ from github_side import API, AUDIENCE, NOW, SECRET, SHA, WORKFLOW, Issuer, body,
 from orders import FREE, decide, order, register, registry_on
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy.engine import Engine
@@ -122,3 +123,30 @@ def test_a_question_is_answered_when_its_commit_is_judged_and_the_deployment_wri
             connection.scalars(sa.select(outbox.c.topic).where(outbox.c.topic.startswith("github.")))
         )
     assert topics == {"github.protection", STATUS_TOPIC}
+
+
+def test_what_is_asked_early_and_deployed_late_is_written_back_without_reading_a_month(
+    registry: Registry,
+) -> None:
+    hooks = Webhooks(engine=registry.engine, audit=registry.audit, secret=SECRET, api_url=API)
+    content = body()
+    hooks.take(content, delivery="d-1", signature=signed(content), event=EVENT, now=NOW)
+    for commit in (SHA, "b" * 40):
+        register(registry, policy=FREE, git_commit=commit)
+    lately = timedelta(hours=2)
+    later = NOW + timedelta(days=10)
+
+    def deploy(number: int, now: datetime) -> None:
+        waiting = order(registry, number, now=now)
+        assert waiting.approval is not None
+        decide(registry, waiting.approval.uid, now=now)
+
+    deploy(1, later)
+    assert write_back(registry.engine, now=later + timedelta(days=1), within=lately) == 0
+    assert write_back(registry.engine, now=later, within=lately) == 1
+    deploy(2, later + timedelta(days=5))
+    assert write_back(registry.engine, now=later + timedelta(days=5), within=lately) == 1
+    assert write_back(registry.engine, now=later + timedelta(days=5), within=ASKED_WITHIN) == 0
+    with read(registry.engine, tenant="default") as connection:
+        query = sa.select(outbox.c.payload).where(outbox.c.topic == STATUS_TOPIC).order_by(outbox.c.id)
+        assert [payload["state"] for payload in connection.scalars(query)] == ["success", "inactive"]

@@ -92,6 +92,32 @@ def test_a_firing_that_the_quota_refuses_is_left_out_and_leaves_nothing(database
         assert AUDIT.verify(connection, tenant="default").events == 2
 
 
+@pytest.mark.parametrize(
+    ("damage", "is_paused"),
+    [
+        ({"cron": "61 * * * *"}, True),
+        ({"time_zone": "Europe/Gone"}, True),
+        ({"payload": {"model_type": "of another age"}}, True),
+        ({"payload": ["not", "a", "request"]}, False),
+    ],
+)
+def test_a_schedule_that_breaks_holds_up_none_behind_it(
+    database: Engine, damage: dict[str, object], *, is_paused: bool
+) -> None:
+    broken = made(database, "broken", cron="0 1 1 7 *", time_zone="UTC")
+    sound = made(database, "sound", cron="0 2 1 7 *", time_zone="UTC")
+    with write(database, tenant=EVERY_TENANT) as connection:
+        table = schedules.schedules
+        connection.execute(sa.update(table).where(table.c.name == "broken").values(damage))
+    assert len(schedules.fire_due(database, now=sound.next_at, audit=AUDIT, limit=2)) == 1
+    assert look(database, sound).last_job is not None
+    after = look(database, broken)
+    assert after.is_active is not is_paused
+    assert is_paused or after.next_at > sound.next_at
+    # Nor the next time.
+    assert schedules.fire_due(database, now=sound.next_at, audit=AUDIT, limit=1) == []
+
+
 def test_a_schedule_can_be_paused_and_goes_on_from_then(database: Engine) -> None:
     schedule = made(database)
     with write(database, tenant="default") as connection:

@@ -203,6 +203,17 @@ def test_a_periodic_task_is_run_by_one_at_a_time_and_not_before_its_time(hub: Hu
     assert len(at_work) == 2
 
 
+def test_a_long_periodic_task_is_kept_from_others_until_it_is_over(hub: Hub) -> None:
+    def work(_: Hub, __: datetime) -> None:
+        time.sleep(0.9)
+        assert not run_if_due(hub, task, runner="other", lease_s=0.3)
+
+    task = Periodic("long", 0.0, work)
+    assert run_if_due(hub, task, runner="me", lease_s=0.3)
+    with read(hub.engine, tenant=EVERY_TENANT) as connection:
+        assert connection.execute(sa.select(periodics.c.last_error, periodics.c.runner)).one() == ("", None)
+
+
 def test_a_periodic_task_that_fails_says_so_and_is_tried_again(hub: Hub) -> None:
     def fail(_: Hub, __: datetime) -> None:
         raise InputError("not today")

@@ -29,6 +29,18 @@ def check(expression: str, time_zone: str) -> None:
     ConfigError
         With the field ``cron`` or ``time_zone``.
     """
+    check_zone(time_zone)
+    next_after(expression, time_zone, datetime(2024, 1, 1, tzinfo=UTC))
+
+
+def check_zone(time_zone: str) -> None:
+    """Refuse what is no time zone.
+
+    Raises
+    ------
+    ConfigError
+        With the field ``time_zone``.
+    """
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -39,7 +51,6 @@ def check(expression: str, time_zone: str) -> None:
             f"no time zone {time_zone[:64]!r}.{near} Write an IANA name such as 'Europe/Berlin'.",
             field="time_zone",
         ) from None
-    next_after(expression, time_zone, datetime(2024, 1, 1, tzinfo=UTC))
 
 
 def next_after(expression: str, time_zone: str, after: datetime) -> datetime:

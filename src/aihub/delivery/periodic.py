@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -16,12 +19,14 @@ from aihub.store.engine_tables import periodics
 from aihub.store.models import insert_unless_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aihub.hub import Hub
 
 LEASE_S = 300.0
 """Seconds after which a task whose runner died is run by another."""
+LONGEST_RUN_S = 3600.0
+"""For how long a task that is under way is kept from others: after that it is held to hang."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,7 +46,7 @@ class Periodic:
     is_shared: bool = False
 
 
-def run_if_due(hub: Hub, task: Periodic, *, runner: str) -> bool:
+def run_if_due(hub: Hub, task: Periodic, *, runner: str, lease_s: float = LEASE_S) -> bool:
     """Run a task where it is due and nobody else is at it; what it raises is kept in its row. Returns whether it ran.
 
     A shared task is run at once: its caller sees to the time.
@@ -49,11 +54,12 @@ def run_if_due(hub: Hub, task: Periodic, *, runner: str) -> bool:
     if task.is_shared:
         task.run(hub, datetime.now(UTC))
         return True
-    if not _claim(hub, task, runner):
+    if not _claim(hub, task, runner, lease_s):
         return False
     error = ""
     try:
-        task.run(hub, datetime.now(UTC))
+        with _kept(hub, task, runner, lease_s):
+            task.run(hub, datetime.now(UTC))
     except AIHubError as failure:
         error = str(failure)
     except Exception as failure:  # noqa: BLE001 - the border of a task: the others go on, and this one is tried again
@@ -74,7 +80,32 @@ def run_if_due(hub: Hub, task: Periodic, *, runner: str) -> bool:
     return True
 
 
-def _claim(hub: Hub, task: Periodic, runner: str) -> bool:
+@contextmanager
+def _kept(hub: Hub, task: Periodic, runner: str, lease_s: float) -> Iterator[None]:
+    """Renew the lease while the block runs."""
+    over = threading.Event()
+    began = monotonic()
+
+    def renew() -> None:
+        while not over.wait(lease_s / 3) and monotonic() - began < LONGEST_RUN_S:
+            try:
+                with write(hub.engine, tenant=EVERY_TENANT) as connection:
+                    mine = (periodics.c.name == task.name) & (periodics.c.runner == runner)
+                    until = clock.ahead(connection, lease_s)
+                    connection.execute(sa.update(periodics).where(mine).values(lease_until=until))
+            except AIHubError as failure:
+                _LOG.warning("the lease of %s is not renewed: %s", task.name, failure)
+
+    thread = threading.Thread(target=renew, name=f"{task.name}-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _claim(hub: Hub, task: Periodic, runner: str, lease_s: float) -> bool:
     with read(hub.engine, tenant=EVERY_TENANT) as connection:
         known = connection.execute(_mine(task)).first() is not None
         due = not known or connection.execute(_mine(task).where(_is_due(clock.now(connection)))).first()
@@ -87,7 +118,7 @@ def _claim(hub: Hub, task: Periodic, runner: str) -> bool:
         done = connection.execute(
             sa.update(periodics)
             .where(periodics.c.name == task.name, _is_due(clock.now(connection)))
-            .values(runner=runner, lease_until=clock.ahead(connection, LEASE_S))
+            .values(runner=runner, lease_until=clock.ahead(connection, lease_s))
         )
         return bool(done.rowcount)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from pydantic import Field
 
 from aihub.delivery import cron, jobs
 from aihub.delivery.requests import JobRequest
-from aihub.errors import AIHubError, ConfigError, ConflictError, NotFoundError, TooManyError
+from aihub.errors import AIHubError, ConfigError, ConflictError, NotFoundError, TooManyError, UnavailableError
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import schedules
 from aihub.training.spec import ModelName  # noqa: TC001 - pydantic reads the annotation
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from aihub.store.audit import AuditLog
 
+PUT_OFF = timedelta(minutes=10)
+"""For how long a schedule rests that broke in the hub's own code or cannot be read."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -168,19 +171,43 @@ def delete(connection: Connection, uid: str, *, identity: Identity, now: datetim
 
 
 def fire_due(engine: Engine, *, now: datetime, audit: AuditLog, limit: int = 100) -> list[str]:
-    """Submit the jobs whose time has come; each schedule in a transaction of its own. Returns the jobs."""
-    is_due = (sa.text("is_active"), schedules.c.next_at <= now)
+    """Submit the jobs whose time has come; each schedule in a transaction of its own. Returns the jobs.
+
+    A schedule that breaks is put off, so that it holds up none of the others.
+
+    Raises
+    ------
+    UnavailableError
+        The database does not answer.
+    """
+    query = sa.select(schedules.c.id).where(*_is_due(now)).order_by(schedules.c.next_at).limit(limit)
     with read(engine, tenant=EVERY_TENANT) as connection:
-        due = list(connection.scalars(sa.select(schedules.c.id).where(*is_due).limit(limit)))
+        due = list(connection.scalars(query))
     fired = []
     for number in due:
-        with write(engine, tenant=EVERY_TENANT) as connection:
-            query = sa.select(*_columns()).where(schedules.c.id == number, *is_due)
-            row = connection.execute(query.with_for_update(skip_locked=True)).mappings().first()
-            if row is not None:
-                uid = _fire(connection, Schedule(**row), now=now, audit=audit)
-                fired += [uid] if uid else []
+        try:
+            uid = _fire_one(engine, number, now=now, audit=audit)
+        except UnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - the border of a schedule: the others are other people's
+            _LOG.exception("schedule number %d is put off for %.0f s", number, PUT_OFF.total_seconds())
+            with write(engine, tenant=EVERY_TENANT) as connection:
+                mine = sa.update(schedules).where(schedules.c.id == number)
+                connection.execute(mine.values(next_at=now + PUT_OFF))
+        else:
+            fired += [uid] if uid else []
     return fired
+
+
+def _is_due(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    return (sa.text("is_active"), schedules.c.next_at <= now)  # type: ignore[return-value]
+
+
+def _fire_one(engine: Engine, number: int, *, now: datetime, audit: AuditLog) -> str | None:
+    with write(engine, tenant=EVERY_TENANT) as connection:
+        query = sa.select(*_columns()).where(schedules.c.id == number, *_is_due(now))
+        row = connection.execute(query.with_for_update(skip_locked=True)).mappings().first()
+        return None if row is None else _fire(connection, Schedule(**row), now=now, audit=audit)
 
 
 def _fire(connection: Connection, schedule: Schedule, *, now: datetime, audit: AuditLog) -> str | None:
@@ -191,12 +218,11 @@ def _fire(connection: Connection, schedule: Schedule, *, now: datetime, audit: A
         scopes=frozenset({"jobs:write"}),
         source=f"schedule {schedule.name}",
     )
-    values: dict[str, Any] = {
-        "next_at": cron.next_after(schedule.cron, schedule.time_zone, now),
-        "last_at": now,
-    }
+    values: dict[str, Any] = {"last_at": now}
     uid = None
     try:
+        cron.check_zone(schedule.time_zone)
+        values["next_at"] = cron.next_after(schedule.cron, schedule.time_zone, now)
         # What a refusal has written by then is taken back without the schedule's own next time.
         with connection.begin_nested():
             request = JobRequest.model_validate(dict(schedule.payload))
@@ -206,7 +232,7 @@ def _fire(connection: Connection, schedule: Schedule, *, now: datetime, audit: A
     except TooManyError as error:
         _LOG.warning("schedule %s of %s is left out once: %s", schedule.name, schedule.tenant_id, error)
     except ConfigError as error:
-        # It was accepted by an older version; every next time would be refused alike.
+        # It was accepted by an older version, or its time zone is gone; every next time would be refused alike.
         values["is_active"] = False
         _write_down(connection, audit, identity, "schedule.paused", schedule, now=now, reason=str(error))
     except AIHubError as error:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from aihub.hub import Hub
 
 
+CATCH_UP_S = 3600.0
+
+
 def _fire_schedules(hub: Hub, now: datetime) -> None:
     from aihub.delivery.schedules import fire_due
 
@@ -39,7 +42,16 @@ def _answer_github(hub: Hub, now: datetime) -> None:
     from aihub.github.protection import webhooks_of
 
     webhooks_of(hub.settings, hub.engine, hub.audit).decide_pending(now)
-    write_back(hub.engine, now=now, within=timedelta(days=30))
+    write_back(hub.engine, now=now, within=timedelta(seconds=2 * CATCH_UP_S))
+
+
+def _catch_up_github(hub: Hub, now: datetime) -> None:
+    """Find what was deployed while no worker ran."""
+    if not hub.settings.github_webhook_secret.get_secret_value():
+        return
+    from aihub.github.effects import ASKED_WITHIN, write_back
+
+    write_back(hub.engine, now=now, within=ASKED_WITHIN)
 
 
 def _carry_out_due(hub: Hub, now: datetime) -> None:
@@ -83,5 +95,6 @@ PERIODICS = (
     Periodic("retention", 3600.0, _forget_predictions),
     Periodic("watch", 6 * 3600.0, _watch),
     Periodic("github", 10.0, _answer_github),
+    Periodic("github-catch-up", CATCH_UP_S, _catch_up_github),
     Periodic("answers", 3600.0, _forget_answers),
 )

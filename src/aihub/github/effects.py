@@ -7,6 +7,8 @@ that is not `UnavailableError`; whoever carries effects out lays such an entry a
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ from aihub.store.tables import outbox as outbox_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 STATUS_TOPIC = "github.deployment_status"
 TOPICS = (PROTECTION_TOPIC, STATUS_TOPIC, REVIEWERS_TOPIC)
+ASKED_WITHIN = timedelta(days=30)
+"""How long ago GitHub may have asked; later its deployment is told nothing more."""
 MAX_KEYS = 500
 """Keys that one statement names; databases take some ten thousand parameters at most."""
 MAX_COMMENT_CHARS = 1000
@@ -164,22 +168,28 @@ def _installation_of(engine: Engine, repository_id: str, tenant: str) -> str | N
 
 
 def write_back(engine: Engine, *, now: datetime, within: timedelta) -> int:
-    """Ask for the status of every deployment that GitHub asked about and the hub has carried out since; return how many.
+    """Ask for the status of every deployment that GitHub asked about and the hub carries out; return how many.
 
-    Idempotent, and a read only where there is nothing new. A GitHub deployment and one of the hub belong together by
-    commit and environment.
+    Looks at what was asked, deployed or replaced within this time. Idempotent, and a read only where there is nothing
+    new. A GitHub deployment and one of the hub belong together by commit and environment.
     """
     with engines.read(engine, tenant=engines.EVERY_TENANT) as connection:
-        due = _statuses_due(connection, now - within)
+        due = _statuses_due(connection, now - within, now - ASKED_WITHIN)
     for one in due:
         with engines.write(engine, tenant=one["tenant"]) as connection:
             outbox.put(connection, **one, now=now)
     return len(due)
 
 
-def _statuses_due(connection: Connection, since: datetime) -> list[dict[str, Any]]:
-    query = (
-        sa.select(github_gates, deployments.c.uid, deployments.c.ended_at, versions.c.number)
+def _statuses_due(connection: Connection, since: datetime, oldest: datetime) -> list[dict[str, Any]]:
+    pairs = (
+        sa.select(
+            github_gates,
+            deployments.c.id.label("place"),
+            deployments.c.uid,
+            deployments.c.ended_at,
+            versions.c.number,
+        )
         .join(
             versions,
             sa.and_(
@@ -189,15 +199,22 @@ def _statuses_due(connection: Connection, since: datetime) -> list[dict[str, Any
         .join(
             deployments,
             sa.and_(
+                deployments.c.model_id == versions.c.model_id,
                 deployments.c.version_id == versions.c.id,
                 deployments.c.environment == github_gates.c.environment,
             ),
         )
-        .where(github_gates.c.created_at > since)
-        .order_by(deployments.c.id)
+        .where(github_gates.c.created_at > oldest)
     )
+    # Each by an index of its own; one query with "or" would read all three tables.
+    found = {
+        (row["id"], row["uid"]): row
+        for moment in (github_gates.c.created_at, deployments.c.started_at, deployments.c.ended_at)
+        for row in connection.execute(pairs.where(moment > since)).mappings()
+    }
     due = []
-    for row in connection.execute(query).mappings():
+    # The status that GitHub hears of last is the one it shows.
+    for row in sorted(found.values(), key=itemgetter("place")):
         state, word = ("success", "serves") if row["ended_at"] is None else ("inactive", "was replaced")
         names = ("repository", "deployment_id", "environment", "installation_id")
         payload = {name: row[name] for name in names} | {

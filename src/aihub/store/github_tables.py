@@ -67,6 +67,7 @@ github_gates = sa.Table(
     ),
     sa.CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="state"),
     sa.Index("ix_github_gates_sha", "tenant_id", "sha"),
+    sa.Index("ix_github_gates_created_at", "created_at"),
 )
 
 github_deliveries = sa.Table(

@@ -64,6 +64,7 @@ versions = sa.Table(
     sa.UniqueConstraint("model_id", "idempotency_key"),
     sa.CheckConstraint("status IN ('candidate', 'rejected')", name="status"),
     sa.Index(None, "model_id", "git_commit"),
+    sa.Index("ix_versions_tenant_id_git_commit", "tenant_id", "git_commit"),
 )
 
 deployments = sa.Table(
@@ -92,6 +93,9 @@ deployments = sa.Table(
     sa.CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended"),
     sa.Index(None, "model_id", "id"),
     sa.Index(None, "model_id", "environment", "id"),
+    # What happened lately, for those who are told of it.
+    sa.Index("ix_deployments_started_at", "started_at"),
+    sa.Index("ix_deployments_ended_at", "ended_at"),
 )
 sa.Index(
     "uq_deployments_champion",
