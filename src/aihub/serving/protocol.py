@@ -316,21 +316,16 @@ def future_table(future: Any, contract: Contract, zone: str) -> Any:
     Raises
     ------
     DataError
-        They are neither records nor columns, or a stamp cannot be read.
+        They are neither records nor columns, lack the time or the series, have a column that the model does not know,
+        or a stamp cannot be read.
     """
     if future is None:
         return None
     import polars as pl  # noqa: PLC0415 - only whole horizons need tables
 
-    names = [column.name for column in contract.columns]
-    if isinstance(future, list) and all(isinstance(row, dict) for row in future):
-        table: dict[str, Any] = {name: [row.get(name) for row in future] for name in names}
-    elif isinstance(future, dict) and all(isinstance(values, list) for values in future.values()):
-        table = {name: future.get(name, []) for name in names}
-    else:
-        raise DataError("is neither a list of rows nor lists by column", column="future")
     numbers = {column.name for column in contract.columns if column.role is Role.NUMBER}
     time, known = contract.columns[0].name, [one.name for one in contract.columns if one.role is Role.SERIES]
+    table = _future_columns(future, [column.name for column in contract.columns], [time, *known])
     try:
         frame = pl.DataFrame(
             {
@@ -345,3 +340,28 @@ def future_table(future: Any, contract: Contract, zone: str) -> Any:
     series = frame.get_column(known[0]).to_list() if known else [""] * frame.height
     stamps_us = micros(frame.get_column(time).to_list(), zone, column=time, series=series)
     return frame.with_columns(pl.Series(time, stamps_us).cast(pl.Datetime("us", "UTC")))
+
+
+def _future_columns(future: Any, names: list[str], needed: list[str]) -> dict[str, list[Any]]:
+    """Return the covariates by column; what a model may do without and nobody sent is missing in every row."""
+    if isinstance(future, list) and all(isinstance(row, dict) for row in future):
+        given = {name for row in future for name in row}
+        table = {name: [row.get(name) for row in future] for name in names}
+    elif isinstance(future, dict) and all(isinstance(values, list) for values in future.values()):
+        given = set(future)
+        rows = max(map(len, future.values()), default=0)
+        table = {name: future.get(name, [None] * rows) for name in names}
+    else:
+        raise DataError("is neither a list of rows nor lists by column", column="future")
+    unknown = sorted(given.difference(names))
+    if unknown:
+        hint = did_you_mean(str(unknown[0]), names)
+        raise DataError(
+            f"has a column {str(unknown[0])[:80]!r} that the model does not know.{hint}", column="future"
+        )
+    missing = [name for name in needed if name not in given]
+    if missing and given:
+        raise DataError(
+            f"lacks the column {missing[0]!r}; say with it what each row is about", column="future"
+        )
+    return table

@@ -124,3 +124,25 @@ def test_stamps_of_the_hours_to_come_are_read_as_those_of_rows() -> None:
     assert found == [datetime(2026, 7, 1, hour, tzinfo=UTC) for hour in (12, 13, 14)]
     with pytest.raises(DataError, match=r"'at', row 2: .* is not a time stamp"):
         protocol.future_table([{"at": "2026-07-01"}, {"at": "soon"}], CONTRACT, "UTC")
+
+
+@pytest.mark.parametrize(
+    ("future", "message"),
+    [
+        ({"t": [1.0, 2.0]}, "column 'future': lacks the column 'at'"),
+        (
+            [{"at": "2026-07-01T12:00:00Z", "tt": 1.0}],
+            "has a column 'tt' that the model does not know. Did you mean 't'",
+        ),
+        ({"at": ["2026-07-01T12:00:00Z"], "t": [1.0, 2.0]}, "does not fit"),
+        ([1, 2], "neither a list of rows nor lists by column"),
+    ],
+)
+def test_covariates_that_cannot_be_used_are_named(future: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        protocol.future_table(future, CONTRACT, "UTC")
+
+
+def test_a_covariate_that_nobody_sent_is_missing_in_both_forms() -> None:
+    for future in ([{"at": "2026-07-01T12:00:00Z"}], {"at": ["2026-07-01T12:00:00Z"]}):
+        assert protocol.future_table(future, CONTRACT, "UTC").get_column("t").to_list() == [None]
