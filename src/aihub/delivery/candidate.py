@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from aihub.delivery import specification
 from aihub.delivery.progress import Listener, Remark, step
@@ -134,7 +135,10 @@ def _read(task: Task, listener: Listener) -> PreparedTable:
 
     with step("read data", listener) as reading:
         table = load(task.data, task.spec.training)
-        span = f"{table.fingerprint.start:%Y-%m-%d} to {table.fingerprint.end:%Y-%m-%d}"
+        # In the zone of the data: its first day is not the day before for those who live there.
+        zone = ZoneInfo(task.spec.training.time_zone or "UTC")
+        first, last = (end.astimezone(zone) for end in (table.fingerprint.start, table.fingerprint.end))
+        span = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
         series = f", {len(table.series)} series" if table.series else ""
         reading.note = f"{table.fingerprint.rows:,} rows{series}, {span}"
     for note in table.notes:

@@ -91,14 +91,20 @@ def test_a_damaged_champion_does_not_keep_its_successor_out(tmp_path: Path) -> N
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-100])
     remarks: list[str] = []
+    notes: dict[str, str] = {}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Remark):
+            remarks.append(event.text)
+        elif isinstance(event, StepFinished):
+            notes[event.step] = event.note
+
     with opened(Settings(home=tmp_path / "home", mlflow_tracking_uri="off")) as hub:
-        second = deliver(
-            ordered(tmp_path, values * 1.01, training),
-            hub.registry,
-            lambda event: remarks.append(event.text) if isinstance(event, Remark) else None,
-        )
+        training["time_zone"] = "America/Los_Angeles"
+        second = deliver(ordered(tmp_path, values * 1.01, training), hub.registry, listen)
     assert second.version.number == 2
     assert any("cannot be read" in remark for remark in remarks)
+    assert notes["read data"] == "1,440 rows, 2023-12-31 to 2024-02-29", "days of where the meter is"
     checks = {check.name: check for check in second.report.checks_run}
     assert checks["champion_comparison"].outcome is Outcome.SKIPPED
     assert checks["baseline_comparison"].outcome is not Outcome.SKIPPED
