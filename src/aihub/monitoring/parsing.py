@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from aihub.errors import DataError, InputError
+from aihub.monitoring import parquet
 from aihub.monitoring.predictions import parse_id
 
 if TYPE_CHECKING:
@@ -293,18 +294,13 @@ def _ids(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 def _from_parquet(body: bytes) -> pl.DataFrame:
     """Read a Parquet file, in which what is repeated is written once: a small body may unpack to gigabytes."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - only these uploads need it
+    from pyarrow import ArrowException  # noqa: PLC0415 - only these uploads need it
 
-    about = pq.read_metadata(io.BytesIO(body))
-    said = sum(about.row_group(at).total_byte_size for at in range(about.num_row_groups))
-    too_large = ValueError(f"they unpack to more than {MAX_UNPACKED_BYTES >> 20} MiB")
-    if max(said, 8 * about.num_rows * about.num_columns) > MAX_UNPACKED_BYTES:
-        raise too_large
-    frame = pl.read_parquet(io.BytesIO(body))
-    texts = frame.select(pl.col(pl.String).str.len_bytes().cast(pl.Int64).sum())
-    if sum(one or 0 for one in (texts.row(0) if texts.width else ())) > MAX_UNPACKED_BYTES:
-        raise too_large
-    return frame
+    try:
+        table = parquet.read(body, max_rows=MAX_UNPACKED_BYTES, max_bytes=MAX_UNPACKED_BYTES)
+        return pl.DataFrame(table).with_columns(pl.col(pl.Categorical).cast(pl.String))
+    except ArrowException as error:
+        raise ValueError(str(error)) from None
 
 
 def _from_json(body: bytes) -> pl.DataFrame:

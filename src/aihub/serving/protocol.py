@@ -185,14 +185,18 @@ def _values(name: str, column: Any) -> Any:
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = tables.unpacked(column)
-        kind = column.type
+        kind = kind.value_type
     # Of the last two one value may stand for many: a list of them would have no limit.
     refused = (
-        pa.types.is_boolean, pa.types.is_nested, pa.types.is_binary, pa.types.is_run_end_encoded, pa.types.is_string_view,
+        pa.types.is_boolean, pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary, pa.types.is_dictionary, pa.types.is_run_end_encoded, pa.types.is_string_view,
+        pa.types.is_binary_view,
     )  # fmt: skip
     if any(check(kind) for check in refused):
         raise DataError(f"holds {kind} where the model takes numbers or text; convert it", column=name)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return tables.texts_of(column)
+    column = column.cast(kind)
     if pa.types.is_timestamp(kind):
         if column.null_count:
             row = int(pc.index(column.is_null(), value=True).as_py()) + 1

@@ -1,8 +1,8 @@
 """Arrow and Parquet bodies as tables, under a limit of what they unpack to: five kilobytes can stand for gigabytes.
 
 Arrow writes before each compressed buffer how large it gets, and allocates just that; so the sum of these is known before
-anything is unpacked. Of Parquet the number of cells and what its own summary says are looked at, repeated texts stay
-repeated, and the rows are read piece by piece.
+anything is unpacked. Of Parquet `aihub.monitoring.parquet` knows it; repeated texts stay repeated, and the rows are read
+piece by piece.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import InputError
+from aihub.monitoring import parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ROWS = 1_000_000
-MAX_BYTES = 512 << 20
+MAX_BYTES = 256 << 20
 """What a body may unpack to."""
-_BATCH_ROWS = 10_000
 _FILE_HEAD = 8
+_WORD = 8
+_TEXT = 64
+"""Bytes of a short text as Python keeps it."""
 _RECORD_BATCH, _DICTIONARY = 3, 2
 """Kinds of messages in Arrow's own numbering that hold buffers."""
 
@@ -32,26 +35,7 @@ def read_parquet(body: bytes) -> Any:
     InputError
         It has too many rows, or unpacks to too much.
     """
-    import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
-    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
-
-    source = pa.BufferReader(body)
-    schema = pq.read_schema(source)
-    texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
-    file = pq.ParquetFile(source, read_dictionary=texts)
-    about = file.metadata
-    if about.num_rows > MAX_ROWS:
-        raise _too_many_rows()
-    said = sum(about.row_group(at).total_byte_size for at in range(about.num_row_groups))
-    if max(said, 8 * about.num_rows * about.num_columns) > MAX_BYTES:
-        raise _too_large()
-    batches, size = [], 0
-    for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-        size += batch.nbytes
-        if size > MAX_BYTES:
-            raise _too_large()
-        batches.append(batch)
-    return pa.Table.from_batches(batches, None if batches else file.schema_arrow)
+    return parquet.read(body, max_rows=MAX_ROWS, max_bytes=MAX_BYTES)
 
 
 def read_arrow(body: bytes, *, is_file: bool) -> Any:
@@ -62,26 +46,30 @@ def read_arrow(body: bytes, *, is_file: bool) -> Any:
     InputError
         It has too many rows, or unpacks to too much.
     """
-    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
 
     if is_file and not body.startswith(b"ARROW1"):
         raise InputError("the body is no Arrow file; write it again")
     source = pa.py_buffer(body).slice(_FILE_HEAD if is_file else 0)
     size = 0
     for message in pa.ipc.MessageReader.open_stream(source):
-        size += sum(_unpacked_sizes(message))
-        if size > MAX_BYTES:
-            raise _too_large()
+        for unpacked in _unpacked_sizes(message):
+            size += unpacked
+            if size > MAX_BYTES:
+                raise _too_large()
     table = pa.ipc.open_stream(source).read_all()
     if table.num_rows > MAX_ROWS:
         raise _too_many_rows()
+    # A column of nothing takes no bytes until it is looked at.
+    if _WORD * table.num_rows * table.num_columns > MAX_BYTES:
+        raise _too_large()
     # What others wrote may point outside of its buffers.
     table.validate(full=True)
     return table
 
 
-def unpacked(column: Any) -> Any:
-    """Return a column of repeated values with each in its place.
+def texts_of(column: Any) -> list[str | None]:
+    """Return a column of text as a list; what is repeated is one object.
 
     Raises
     ------
@@ -89,16 +77,19 @@ def unpacked(column: Any) -> Any:
         It would be too large.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
-    import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
-    kind = column.type.value_type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        longest = max(
-            (pc.max(pc.binary_length(one.dictionary)).as_py() or 0 for one in column.chunks), default=0
-        )
-        if longest * len(column) > MAX_BYTES:
-            raise _too_large()
-    return column.cast(kind)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if not column.num_chunks:
+        return []
+    # One dictionary for all of its parts: each part may bring the same ten thousand words.
+    whole = pa.concat_arrays(column.chunks)
+    words = whole.dictionary
+    parquet.check_texts(whole, MAX_BYTES)
+    if words.nbytes + _TEXT * len(words) + _WORD * len(whole) > MAX_BYTES:
+        raise _too_large()
+    listed = [*words.to_pylist(), None]
+    return [listed[at] for at in whole.indices.fill_null(len(words)).to_pylist()]
 
 
 def _unpacked_sizes(message: Any) -> Iterator[int]:
@@ -107,13 +98,16 @@ def _unpacked_sizes(message: Any) -> Iterator[int]:
     kind, batch = _batch(head)
     if kind is None:
         return
+    if _field(head, _number(head, 0, "<I"), 4) is not None:
+        # Before Arrow 1.0 it was said there that buffers are compressed; nothing else that matters ever was.
+        raise InputError("the body is in a form from before Arrow 1.0; write it with a newer version")
     packed = _field(head, batch, 3) is not None
     buffers = _field(head, batch, 2)
     if buffers is None:
         return
     buffers += _number(head, buffers, "<I")
     for at in range(_number(head, buffers, "<I")):
-        offset, length = struct.unpack_from("<qq", head, buffers + 4 + 16 * at)
+        offset, length = (_number(head, buffers + 4 + 16 * at + part, "<q") for part in (0, 8))
         if not packed or length < 8:  # noqa: PLR2004 - nothing is before a buffer that is not compressed
             yield max(0, length)
             continue

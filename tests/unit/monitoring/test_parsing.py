@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -141,5 +142,16 @@ def test_a_small_parquet_file_that_unpacks_to_much_is_refused(monkeypatch: pytes
         monkeypatch.setattr(parsing, "MAX_UNPACKED_BYTES", limit)
         content = body(**columns)
         assert len(content) < 1 << 20
-        with pytest.raises(DataError, match="unpack to more than"):
+        with pytest.raises(InputError, match=r"unpacks? to more than"):
             parse(content, kind, VersionContext())
+
+
+def test_a_damaged_parquet_file_is_refused_and_ends_nothing() -> None:
+    sink = io.BytesIO()
+    pl.DataFrame({"timestamp": ["2026-01-01T00:00:00Z"] * 50, "actual": np.arange(50.0)}).write_parquet(sink)
+    body, rng = sink.getvalue(), np.random.default_rng(5)
+    for _ in range(300):
+        mutant = bytearray(body)
+        mutant[int(rng.integers(len(body)))] ^= int(rng.integers(1, 256))
+        with suppress(InputError):
+            parse(bytes(mutant), "application/parquet", VersionContext())

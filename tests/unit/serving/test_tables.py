@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,9 @@ import pytest
 
 from aihub.errors import DataError, InputError
 from aihub.serving import protocol, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILE = "application/vnd.apache.arrow.file"
 
@@ -24,10 +28,25 @@ def arrow(table: pa.Table, *, compression: str | None = None, is_file: bool = Fa
     return sink.getvalue()
 
 
-def parquet(table: pa.Table) -> bytes:
+def parquet(table: pa.Table, **given: Any) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, **given)
     return sink.getvalue()
+
+
+def with_number(body: bytes, before: int, after: int) -> bytes:
+    """The bytes with one number in another's place, as Thrift's compact form writes both, in all places."""
+
+    def written(number: int) -> bytes:
+        number, out = number << 1, bytearray()
+        while number > 127:
+            out.append(number & 127 | 128)
+            number >>= 7
+        return bytes([*out, number])
+
+    assert len(written(before)) == len(written(after))
+    assert written(before) in body
+    return body.replace(written(before), written(after))
 
 
 @pytest.mark.parametrize("compression", [None, "zstd", "lz4"])
@@ -60,6 +79,99 @@ def test_a_small_body_that_unpacks_to_much_is_refused(monkeypatch: pytest.Monkey
         assert len(body) < 4 << 20
         with pytest.raises(InputError, match="unpacks to more than"):
             protocol.read(body, kind)
+
+
+def test_a_parquet_file_whose_summary_lies_is_refused_before_it_is_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "MAX_BYTES", 16 << 20)
+    words = pa.table({"sky": pa.array(["x" * 1000] * 20_000)})
+    whole = parquet(words, compression="zstd", use_dictionary=False, data_page_size=1 << 30)
+    about = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0)
+    assert about.total_byte_size > 20_000_000
+    lying = with_number(whole, about.total_byte_size, 3_000_000)
+    assert pq.ParquetFile(io.BytesIO(lying)).metadata.row_group(0).total_byte_size == 3_000_000
+    # The summary's number is the last of those in the file; the first is the page's own.
+    number_of_page = with_number(whole[:100], 20_000, 900_000) + whole[100:]
+    kinds = [
+        pa.array([b"x" * 100_000] * 1000),
+        pa.array([b"x" * 100_000] * 1000, pa.binary(100_000)),
+        pa.array([["x"] * 1000] * 1000),
+    ]
+    refused = [
+        (lying, "unpacks to more than"),
+        (number_of_page, "cannot be read"),
+        (parquet(words, use_dictionary=False, column_encoding="DELTA_BYTE_ARRAY"), "write it PLAIN"),
+        *((parquet(pa.table({"sky": kind})), "convert it") for kind in kinds),
+    ]
+    for body, why in refused:
+        assert len(body) < 1 << 20
+        with arrow_of_its_own() as pool, pytest.raises(InputError, match=why):
+            protocol.read(body, protocol.PARQUET)
+        assert (pool.max_memory() or 0) < 1 << 20
+
+
+@contextmanager
+def arrow_of_its_own() -> Iterator[pa.MemoryPool]:
+    """Memory that only Arrow's calls within take, so that the most of it is known."""
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(pa.system_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        yield pool
+    finally:
+        pa.set_memory_pool(before)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("is_dictionary", [False, True])
+def test_parquet_of_every_form_is_read(version: Any, compression: str, *, is_dictionary: bool) -> None:
+    rng = np.random.default_rng(1)
+    words = [None if at % 7 == 0 else f"w{at % 11}" for at in range(3000)]
+    table = pa.table({"t": rng.normal(size=3000), "n": pa.array(range(3000), pa.int32()), "sky": words})
+    body = parquet(
+        table, compression=compression, use_dictionary=is_dictionary, data_page_version=version, row_group_size=700,
+        data_page_size=1000, write_page_index=True, write_page_checksum=True,
+    )  # fmt: skip
+    found = protocol.read(body, protocol.PARQUET).columns
+    assert found is not None
+    assert found["t"].tolist() == table["t"].to_pylist()
+    assert found["n"].tolist() == table["n"].to_pylist()
+    assert found["sky"] == words
+
+
+def test_a_damaged_parquet_file_ends_nothing() -> None:
+    body = parquet(pa.table({"t": np.arange(50.0), "sky": ["rain", "sun"] * 25}))
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        mutant = bytearray(body)
+        mutant[int(rng.integers(len(body)))] ^= int(rng.integers(1, 256))
+        try:
+            protocol.read(bytes(mutant), protocol.PARQUET)
+        except InputError:
+            continue
+
+
+def test_buffers_that_an_old_form_says_are_packed_are_not_unpacked() -> None:
+    body = arrow(pa.table({"t": np.zeros(1000)}))
+    for message in pa.ipc.MessageReader.open_stream(body):
+        head = message.metadata.to_pybytes()
+        if message.type == "record batch":
+            assert tables._field(head, tables._number(head, 0, "<I"), 4) is None
+    batch = pa.record_batch({"t": np.zeros(1000)})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, batch.schema) as opened:
+        opened.write_batch(batch, custom_metadata={"ARROW:experimental_compression": "ZSTD"})
+    with pytest.raises(InputError, match=r"before Arrow 1\.0"):
+        protocol.read(sink.getvalue(), protocol.ARROW)
+
+
+def test_columns_that_take_no_bytes_are_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_BYTES", 4 << 20)
+    body = arrow(pa.table({f"c{at}": pa.nulls(100_000) for at in range(10)}))
+    with pytest.raises(InputError, match="unpacks to more than"):
+        protocol.read(body, protocol.ARROW)
 
 
 def test_rows_without_content_count_too() -> None:
