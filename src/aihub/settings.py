@@ -121,6 +121,8 @@ class Settings(BaseModel):
         Those of `data_hosts` that may lie in the own network, and be called with plain http (`AIHUB_DATA_PRIVATE_HOSTS`).
     data_buckets
         Buckets from which a job may have ``s3://`` data fetched; none: no such job (`AIHUB_DATA_BUCKETS`).
+    fetch_timeout_s
+        Longest time that fetching a job's data may take in all (`AIHUB_FETCH_TIMEOUT_S`).
     log_level, log_form
         ``debug`` to ``error``; ``json`` or ``console`` (`AIHUB_LOG_LEVEL`, `AIHUB_LOG_FORM`).
     otel_endpoint
@@ -176,6 +178,7 @@ class Settings(BaseModel):
     data_hosts: Names = ()
     data_private_hosts: Names = ()
     data_buckets: Names = ()
+    fetch_timeout_s: float = Field(default=1800.0, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_form: Literal["json", "console"] = "json"
     otel_endpoint: str = ""

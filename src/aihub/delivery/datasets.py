@@ -1,7 +1,7 @@
 """The data of jobs: tables that were uploaded, files under allowed folders, addresses on allowed hosts.
 
-A table is kept under the digest of its bytes; who may use it says a row of the tenant. Whatever a job names ends as one
-file of this machine.
+A table is kept under the digest of its bytes; who may use it says a row of the tenant. What a job names by its address is
+fetched by `aihub.delivery.fetching`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from aihub import outgoing
 from aihub.errors import ConfigError, DataError, ForbiddenError, InputError, NotFoundError, UnavailableError
 from aihub.store.engine import read
 from aihub.store.job_tables import datasets
@@ -24,7 +23,7 @@ from aihub.store.models import insert_unless_there
 from aihub.training.data.arriving import ArrivingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine, RowMapping
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "csv.gz", "parquet")
 CHUNK_BYTES = 1 << 20
 MAX_NAME = 200
-FETCH_TIMEOUT_S = 30.0
-_OK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +118,8 @@ class Intake:
         except OSError as error:
             raise _cannot_write(error) from error
 
-    def finish(self, expected: str | None = None) -> Stored:
-        """Put the table in its place. A crash at any moment leaves it there whole, or not at all.
+    def finish(self, expected: str | None = None, *, target: Path | None = None) -> Stored:
+        """Put the table in its place, or at `target`. A crash at any moment leaves it there whole, or not at all.
 
         Raises
         ------
@@ -136,7 +133,7 @@ class Intake:
             os.fsync(self._file.fileno())
             found = self._table.finish(self._path)
             digest = self._digest.hexdigest()
-            target = place(self._root, digest)
+            target = target or place(self._root, digest)
             target.parent.mkdir(exist_ok=True)
             self._path.replace(target)
         except OSError as error:
@@ -238,12 +235,12 @@ def list_page(
 
 
 def check(settings: Settings, connection: Connection, data: Mapping[str, Any], *, tenant: str) -> None:
-    """Refuse what `resolve` would refuse without fetching anything: a job that cannot run is not taken.
+    """Refuse what the job would fail of, without fetching anything: a job that cannot run is not taken.
 
     Raises
     ------
     InputError, NotFoundError, ForbiddenError, DataError
-        As `resolve`.
+        As `resolve` and `checked_url`.
     """
     kind, value = _named(data)
     if kind == "dataset_id":
@@ -255,12 +252,12 @@ def check(settings: Settings, connection: Connection, data: Mapping[str, Any], *
 
 
 def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tenant: str) -> Path:
-    """Return the file of a job's data; an address is fetched, with the checks of an upload.
+    """Return the file of a job's data that is on this machine; what an address names is fetched by `fetching.held`.
 
     Parameters
     ----------
     data
-        One of ``dataset_id``, ``path`` and ``url``.
+        One of ``dataset_id`` and ``path``.
 
     Raises
     ------
@@ -269,17 +266,15 @@ def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tena
     NotFoundError
         No such data set.
     ForbiddenError
-        The path or the address is not among those that are allowed.
+        The path is not among those that are allowed.
     DataError
         What is there cannot be used.
-    UnavailableError
-        The address does not answer.
     """
     kind, value = _named(data)
     if kind == "path":
         return _allowed_path(settings, value, tenant)
     if kind == "url":
-        return _fetched(settings, value)
+        raise ConfigError("data.url is fetched for one run; name a file of this machine", field="data.url")
     with read(engine, tenant=tenant) as connection:
         found = get(connection, value, tenant=tenant)
     path = place(folder(settings), found.digest)
@@ -289,6 +284,26 @@ def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tena
             file=found.name,
         )
     return path
+
+
+def checked_url(settings: Settings, data: Mapping[str, Any]) -> str:
+    """Return the address that a job names.
+
+    Raises
+    ------
+    InputError
+        It is no address, or beside it something else is named.
+    ForbiddenError
+        It is not among those that are allowed.
+    """
+    _, url = _named(data)
+    _allowed_url(settings, url)
+    return url
+
+
+def host_of(url: str) -> str:
+    """Return the name of an address's host as lists have it."""
+    return (urlsplit(url).hostname or "").lower()
 
 
 def _named(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -317,10 +332,9 @@ def _allowed_path(settings: Settings, path: str, tenant: str) -> Path:
     return found
 
 
-def _allowed_url(settings: Settings, url: str) -> tuple[str, str]:
+def _allowed_url(settings: Settings, url: str) -> None:
     try:
-        parsed = urlsplit(url)
-        host = (parsed.hostname or "").lower()
+        parsed, host = urlsplit(url), host_of(url)
     except ValueError:
         raise InputError("data.url is not an address; write https://HOST/PATH or s3://BUCKET/KEY") from None
     if parsed.username or parsed.password:
@@ -333,49 +347,8 @@ def _allowed_url(settings: Settings, url: str) -> tuple[str, str]:
             raise ForbiddenError(
                 "the bucket of data.url is not one of AIHUB_DATA_BUCKETS; ask who runs the hub"
             )
-        return "s3", host
+        return
     if parsed.scheme not in ("https", "http"):
         raise InputError("data.url must begin with https:// or s3://; correct it")
     if host not in {name.lower() for name in settings.data_hosts}:
         raise ForbiddenError("the host of data.url is not one of AIHUB_DATA_HOSTS; ask who runs the hub")
-    return parsed.scheme, host
-
-
-def _fetched(settings: Settings, url: str) -> Path:
-    scheme, host = _allowed_url(settings, url)
-    pieces = _from_bucket(url) if scheme == "s3" else _from_host(settings, url, host)
-    # What follows a question mark may be a signature.
-    with Intake(settings, url.partition("?")[0]) as intake:
-        for piece in pieces:
-            intake.write(piece)
-        return intake.finish().path
-
-
-def _from_host(settings: Settings, url: str, host: str) -> Iterator[bytes]:
-    is_private = host in {name.lower() for name in settings.data_private_hosts}
-    headers = {"Accept-Encoding": "identity", "User-Agent": "aihub"}
-    with outgoing.opened(
-        "GET", url, headers=headers, timeout_s=FETCH_TIMEOUT_S, allow_private=is_private, hosts=[host]
-    ) as response:
-        if response.status_code != _OK:
-            raise DataError(
-                f"answered {response.status_code}. Check the address; redirects are not followed.",
-                file=url.partition("?")[0],
-            )
-        yield from response.iter_raw(CHUNK_BYTES)
-
-
-def _from_bucket(url: str) -> Iterator[bytes]:
-    from pyarrow import fs
-
-    try:
-        # Credentials and region come from the environment of the process, as everywhere with S3.
-        with fs.S3FileSystem().open_input_stream(url.removeprefix("s3://")) as stream:
-            while piece := stream.read(CHUNK_BYTES):
-                yield piece
-    except FileNotFoundError:
-        raise DataError("there is no such object. Check bucket and key.", file=url) from None
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"the bucket of {url!r} does not answer ({type(error).__name__}); check address, region and credentials"
-        ) from error

@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aihub.delivery import datasets, deployments, supervision
+from aihub.delivery import datasets, deployments, fetching, supervision
 from aihub.delivery.job_records import JobState
 from aihub.delivery.jobs import JobRequest
 from aihub.delivery.orders import DeployOrder
 from aihub.delivery.policy import ENVIRONMENTS, parse_policy
 from aihub.delivery.run import incumbent_of
+from aihub.delivery.sweeping import owner_of
 from aihub.errors import DataError
 from aihub.registry.lineage import Lineage
 from aihub.store import models as model_rows
 from aihub.store import outbox
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy.engine import Connection
 
     from aihub.delivery.lease import Lease
@@ -82,24 +81,23 @@ class _Delivery:
     def make(self) -> dict[str, Any]:
         """Read, train and validate in a child process; keeps the report."""
         self.run.begin("data")
-        path, name = self._data()
-        lease, settings = self.lease, self.run.hub.settings
+        data, name = self._data()
+        hub, lease = self.run.hub, self.lease
         incumbent = incumbent_of(self.registry, self.request.model)
-        made = supervision.make(
-            self.run,
-            {
-                "spec": self.request.spec.to_dict(),
-                "data": str(path),
-                "data_name": name,
-                "requested_by": lease.submitted_by,
-                "now": datetime.now(UTC).isoformat(),
-                "git_commit": self.request.git_commit,
-                "incumbent": None if incumbent is None else vars(incumbent),
-                "artifacts": str(settings.artifacts_dir),
-                "reports": str(settings.home / "reports"),
-                "memory_mb": settings.job_memory_mb,
-            },
-        )
+        order = {
+            "spec": self.request.spec.to_dict(),
+            "data_name": name,
+            "requested_by": lease.submitted_by,
+            "now": datetime.now(UTC).isoformat(),
+            "git_commit": self.request.git_commit,
+            "incumbent": None if incumbent is None else vars(incumbent),
+            "artifacts": str(hub.settings.artifacts_dir),
+            "reports": str(hub.settings.home / "reports"),
+            "memory_mb": hub.settings.job_memory_mb,
+        }
+        given: dict[str, Any] = {"tenant": lease.tenant, "owner": owner_of(lease), "check": self.run.check}
+        with fetching.held(hub.settings, hub.engine, data, **given) as path:
+            made = supervision.make(self.run, {**order, "data": str(path)})
         report = made.pop("report")
         made["sequence"] = incumbent.sequence if incumbent else 0
         note = "passed" if made["passed"] else "failed"
@@ -122,28 +120,24 @@ class _Delivery:
         )
         return digest
 
-    def _data(self) -> tuple[Path, str]:
-        """Return the file of the job's data and its name for people."""
-        hub, tenant = self.run.hub, self.lease.tenant
+    def _data(self) -> tuple[dict[str, str], str]:
+        """Return what names the job's data, and its name for people."""
+        tenant = self.lease.tenant
         wanted = self.request.data
-        if wanted is not None:
-            path = datasets.resolve(
-                hub.settings, hub.engine, wanted.model_dump(exclude_none=True), tenant=tenant
-            )
-            if wanted.dataset_id is None:
-                return path, path.name if wanted.url is None else wanted.url.partition("?")[0].rpartition(
-                    "/"
-                )[2]
+        if wanted is not None and wanted.dataset_id is None:
+            named = wanted.model_dump(exclude_none=True)
+            return named, (wanted.url or wanted.path or "").partition("?")[0].rpartition("/")[2]
+        if wanted is not None and wanted.dataset_id is not None:
             with self.run.reading() as connection:
-                return path, datasets.get(connection, wanted.dataset_id, tenant=tenant).name
+                dataset = datasets.get(connection, wanted.dataset_id, tenant=tenant)
+            return {"dataset_id": dataset.digest}, dataset.name
         config = self.request.config
         columns = {config.target, *config.features, *([config.series_id] if config.series_id else [])}
         with self.run.reading() as connection:
             known = datasets.list_page(connection, tenant=tenant, limit=NEWEST_DATASETS)
         for _, dataset in known:
             if columns <= set(dataset.columns):
-                named = {"dataset_id": dataset.digest}
-                return datasets.resolve(hub.settings, hub.engine, named, tenant=tenant), dataset.name
+                return {"dataset_id": dataset.digest}, dataset.name
         raise DataError(
             f"the job names no data, and no data set of tenant {tenant!r} has the columns {', '.join(sorted(columns))}; "
             'upload one (POST /ai/datasets), or name it: "data": {"dataset_id": ...}, {"path": ...} or {"url": ...}'

@@ -75,6 +75,12 @@ def _forget_predictions(hub: Hub, now: datetime) -> None:
     forget_old(hub.engine, hub.observations, now)
 
 
+def _sweep(hub: Hub, now: datetime) -> None:
+    from aihub.delivery.sweeping import sweep
+
+    sweep(hub, now)
+
+
 def _fold(hub: Hub, now: datetime) -> None:
     del now
     hub.observations.fold_waiting()
@@ -93,6 +99,7 @@ PERIODICS = (
     Periodic("mlflow", 5.0, _mirror),
     Periodic("fold", 2.0, _fold),
     Periodic("retention", 3600.0, _forget_predictions),
+    Periodic("sweep", 3600.0, _sweep),
     Periodic("watch", 6 * 3600.0, _watch),
     Periodic("github", 10.0, _answer_github),
     Periodic("github-catch-up", CATCH_UP_S, _catch_up_github),

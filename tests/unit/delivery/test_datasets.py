@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aihub.delivery import datasets
-from aihub.errors import AIHubError, ConfigError, DataError, ForbiddenError, InputError, UnavailableError
+from aihub.delivery import datasets, fetching
+from aihub.errors import AIHubError, ConfigError, ForbiddenError, InputError, UnavailableError
 from aihub.settings import from_environment
 from aihub.store import schema
 from aihub.store.engine import create
@@ -29,32 +27,12 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     found.dispose()
 
 
-@pytest.fixture
-def host() -> Iterator[str]:
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/moved":
-                self.send_response(302)
-                self.send_header("Location", "/data.csv")
-                self.end_headers()
-                return
-            self.send_response(200 if self.path == "/data.csv" else 404)
-            self.end_headers()
-            self.wfile.write(CSV)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 def resolve(
     engine: Engine, home: Path, data: dict[str, Any], tenant: str = "default", **settings: Any
 ) -> Path:
-    return datasets.resolve(from_environment({}, home=home, **settings), engine, data, tenant=tenant)
+    found = from_environment({}, home=home, **settings)
+    with fetching.held(found, engine, data, tenant=tenant, owner="test") as path:
+        return path
 
 
 def test_only_files_below_an_allowed_folder_are_read(engine: Engine, tmp_path: Path) -> None:
@@ -76,21 +54,6 @@ def test_only_files_below_an_allowed_folder_are_read(engine: Engine, tmp_path: P
     assert resolve(engine, home, {"path": f"{root}/north/a.csv"}, tenant="north", **own)
     with pytest.raises(ForbiddenError):
         resolve(engine, home, {"path": f"{root}/north/a.csv"}, tenant="south", **own)
-
-
-def test_an_allowed_host_is_fetched_from_and_no_other(engine: Engine, tmp_path: Path, host: str) -> None:
-    given = {"data_hosts": "127.0.0.1", "data_private_hosts": "127.0.0.1"}
-    assert resolve(engine, tmp_path, {"url": f"{host}/data.csv"}, **given).read_bytes() == CSV
-    for path in ("moved", "nothing"):
-        with pytest.raises(DataError, match="answered"):
-            resolve(engine, tmp_path, {"url": f"{host}/{path}"}, **given)
-    with pytest.raises(ForbiddenError, match="AIHUB_DATA_HOSTS"):
-        resolve(engine, tmp_path, {"url": f"{host}/data.csv"})
-    # Allowed, and not as one of the own network.
-    with pytest.raises(AIHubError):
-        resolve(
-            engine, tmp_path, {"url": f"{host.replace('http', 'https')}/data.csv"}, data_hosts="127.0.0.1"
-        )
 
 
 @pytest.mark.parametrize(
