@@ -68,9 +68,7 @@ def changes(root: Path, folder: str) -> list[Change]:
     InputError
         A file is there that cannot be read, or leads out of the repository.
     """
-    if not _FOLDER.fullmatch(folder):
-        message = f"{folder[:80]!r} is no folder below the repository; write it like ai-hub or teams/load"
-        raise ConfigError(message, field="path")
+    folder = _spelled(folder)
     wanted = [
         *((name, text, True) for name, text in _workflows(folder)),
         *((name, text, False) for name, text in _starting_points(folder)),
@@ -81,23 +79,46 @@ def changes(root: Path, folder: str) -> list[Change]:
         before = _read(path)
         if before is None or (is_ours and before != text):
             found.append(Change(path=path, before=before, after=text))
-    readme = _inside(root, "README.md")
+    readme = _inside(root, _readme(root))
     before = _read(readme)
     after = _with_section(before or "", _render("readme.md.j2", folder))
     return found if before == after else [*found, Change(path=readme, before=before, after=after)]
 
 
 def write(change: Change) -> None:
-    """Write one file whole, or leave it as it was."""
+    """Write one file whole, or leave it as it was; the line ends stay those that it has."""
     change.path.parent.mkdir(parents=True, exist_ok=True)
     fresh = change.path.with_name(f".{change.path.name}.new")
     try:
-        fresh.write_text(change.after, encoding="utf-8")
+        ends = "\r\n" if not change.is_new and b"\r\n" in change.path.read_bytes() else "\n"
+        fresh.write_text(change.after, encoding="utf-8", newline=ends)
         if not change.is_new:
             fresh.chmod(change.path.stat().st_mode & 0o777)
         fresh.replace(change.path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _spelled(folder: str) -> str:
+    """Return a folder as it stands in the workflows: without what a shell's completion adds to it.
+
+    >>> _spelled("./teams/load/")
+    'teams/load'
+    """
+    name = folder.removeprefix("./").removesuffix("/") or folder
+    if not _FOLDER.fullmatch(name):
+        message = (
+            f"{folder[:80]!r} is no folder below the repository that a workflow can name; "
+            "write it like ai-hub or teams/load, in letters, digits, '.', '_' and '-'"
+        )
+        raise ConfigError(message, field="path")
+    return name
+
+
+def _readme(root: Path) -> str:
+    """Name of the README that is there, however it is written: GitHub shows one of them."""
+    found = (file.name for file in sorted(root.iterdir()) if file.name.lower() == "readme.md")
+    return next(found, "README.md")
 
 
 def _workflows(folder: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from aihub.cli.init import init
 from aihub.errors import ConfigError, InputError
 from aihub.github.setup import END, START, changes
 from aihub.training.spec import load_spec
+from workflow_expressions import interpolate
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,6 +72,38 @@ def test_the_templates_follow_the_workflows_of_this_repository() -> None:
     assert used <= known, "actions of the templates are pinned like our own"
 
 
+def training_workflows() -> list[dict[str, Any]]:
+    own = (ROOT / ".github/workflows/model-training.yml").read_text()
+    return [yaml.safe_load(text) for text in (own, changes(ROOT, "ai-hub")[0].after)]
+
+
+@pytest.mark.parametrize("model_type", ["forecast", "anomaly", "all", None])
+def test_a_run_deploys_only_what_it_has_trained(model_type: str | None) -> None:
+    for workflow in training_workflows():
+        trained, deployed = (
+            interpolate(workflow["jobs"][job]["strategy"]["matrix"], {"inputs": {"model_type": model_type}})
+            for job in ("train", "deploy")
+        )
+        kinds = ["forecast", "anomaly"] if model_type in (None, "all") else [model_type]
+        assert trained["model_type"] == kinds
+        assert [name.replace("-", "_").split("_")[0] for name in deployed["model"]] == kinds
+
+
+@pytest.mark.parametrize(
+    ("ref", "address"),
+    [
+        ("refs/heads/main", "https://hub"),
+        ("refs/heads/develop", ""),
+        ("refs/pull/5/merge", ""),
+        ("refs/tags/v1", ""),
+    ],
+)
+def test_only_main_which_the_hub_trusts_asks_it(ref: str, address: str) -> None:
+    contexts = {"github": {"ref": ref, "event_name": "push"}, "vars": {"AIHUB_URL": "https://hub"}}
+    for workflow in training_workflows():
+        assert interpolate(workflow["jobs"]["train"]["env"]["AIHUB_URL"], contexts) == address
+
+
 def test_a_second_time_changes_nothing(repository: Path) -> None:
     run()
     before = {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()}
@@ -113,8 +147,35 @@ def test_the_readme_keeps_everything_but_our_section(repository: Path) -> None:
         changes(repository, "ai-hub")
 
 
+def test_line_ends_stay_those_of_the_file(repository: Path) -> None:
+    readme, workflow = repository / "README.md", repository / ".github/workflows/model-training.yml"
+    readme.write_bytes(b"# Mine\r\n\r\nText.\r\n")
+    run("--yes")
+    assert readme.read_bytes().count(b"\n") == readme.read_bytes().count(b"\r\n") > 3
+    text = workflow.read_bytes()
+    workflow.write_bytes(text.replace(b"timeout-minutes: 60", b"timeout-minutes: 90").replace(b"\n", b"\r\n"))
+    run("--yes")
+    assert workflow.read_bytes() == text.replace(b"\n", b"\r\n")
+    assert "everything is as it should be" in run().output
+
+
+def test_a_readme_by_another_spelling_is_the_readme(repository: Path) -> None:
+    (repository / "readme.md").write_text("# Mine\n")
+    run("--yes")
+    assert START in (repository / "readme.md").read_text()
+    assert not (repository / "README.md").exists()
+
+
+@pytest.mark.parametrize("folder", ["teams/load/", "./teams/load", "teams/load"])
+def test_a_folder_may_be_written_as_a_shell_completes_it(repository: Path, folder: str) -> None:
+    run("--path", folder)
+    assert '- "teams/load/**"' in (repository / ".github/workflows/model-training.yml").read_text()
+    assert "everything is as it should be" in run("--path", "teams/load").output
+
+
 @pytest.mark.parametrize(
-    "folder", ["", "/etc", "..", "../x", "a/../../b", "a b", "-x", "a//b", "a\nb", "${{ x }}", "é"]
+    "folder",
+    ["", "/", "./", "//", "/etc", "..", "../x", "a/../../b", "a b", "-x", "a//b", "a\nb", "${{ x }}", "é"],
 )
 def test_a_folder_that_is_none_is_refused(repository: Path, folder: str) -> None:
     with pytest.raises(ConfigError):
