@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 MARK = {Severity.INFO: "🔹", Severity.WARNING: "⚠️", Severity.CRITICAL: "🛑"}
 COLOUR = {Severity.INFO: "#1a7f37", Severity.WARNING: "#9a6700", Severity.CRITICAL: "#b42318"}
 _SLACK_FIELDS = 10
+_SLACK_TEXT = 3000
+"""Characters that Slack takes in a section's text, escaped as they are sent; a longer one is refused whole."""
+_SLACK_LABEL, _SLACK_VALUE = 200, 1700
+"""Together less than the 2000 of a field."""
+_TEAMS_BYTES = 24_000
+"""A message of Teams has 28 KB at most; what is around the facts needs some of it."""
 
 
 def heading(notice: Notice) -> str:
@@ -56,17 +64,17 @@ def slack(notice: Notice) -> dict[str, Any]:
         {"type": "header", "text": {"type": "plain_text", "text": heading(notice)[:150], "emoji": True}}
     ]
     if notice.text:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _mrkdwn(notice.text)}})
+        blocks.append({"type": "section", "text": _said(_mrkdwn(notice.text, _SLACK_TEXT))})
     facts = list(notice.facts)
     for start in range(0, len(facts), _SLACK_FIELDS):
         fields = [
-            {"type": "mrkdwn", "text": f"*{_mrkdwn(label)}:*\n{_mrkdwn(value)}"}
+            _said(f"*{_mrkdwn(label, _SLACK_LABEL)}:*\n{_mrkdwn(value, _SLACK_VALUE)}")
             for label, value in facts[start : start + _SLACK_FIELDS]
         ]
         blocks.append({"type": "section", "fields": fields})
     if notice.links:
         blocks.append({"type": "actions", "elements": [_slack_button(link) for link in notice.links[:5]]})
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _mrkdwn(_origin(notice))}]})
+    blocks.append({"type": "context", "elements": [_said(_mrkdwn(_origin(notice)))]})
     # What a phone's lock screen and a screen reader get.
     return {"text": _mrkdwn(heading(notice)), "blocks": blocks}
 
@@ -90,8 +98,7 @@ def teams(notice: Notice) -> dict[str, Any]:
     if notice.text:
         body.append({"type": "TextBlock", "text": _card(notice.text), "wrap": True})
     if notice.facts:
-        facts = [{"title": _card(label), "value": _card(value)} for label, value in notice.facts]
-        body.append({"type": "FactSet", "facts": facts})
+        body.append({"type": "FactSet", "facts": _card_facts(notice)})
     body.append(
         {"type": "TextBlock", "text": _card(_origin(notice)), "isSubtle": True, "wrap": True, "size": "Small"}
     )
@@ -125,7 +132,7 @@ def document(notice: Notice) -> bytes:
         "text": notice.text,
         "at": notice.at.isoformat(),
         "facts": dict(notice.facts),
-        "details": dict(notice.details),
+        "details": _finite(dict(notice.details)),
         "url": next((link.url for link in notice.links if not link.style), None),
     }
     return json.dumps(body, ensure_ascii=False, allow_nan=False, default=str).encode()
@@ -153,11 +160,46 @@ def _slack_button(link: Link) -> dict[str, Any]:
     return {**button, "style": link.style} if link.style else button
 
 
-def _mrkdwn(text: str) -> str:
-    """Escape the three characters that Slack reads as mark-up of links and mentions."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _said(text: str) -> dict[str, Any]:
+    """Return text in which Slack makes no links and mentions of its own accord."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _mrkdwn(text: str, limit: int = _SLACK_TEXT) -> str:
+    """Escape the three characters that Slack reads as mark-up of links and mentions; cut what it would not take.
+
+    >>> _mrkdwn("a <b> & c"), _mrkdwn("<<<<", 10)
+    ('a &lt;b&gt; &amp; c', '&lt;&lt;…')
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped if len(escaped) <= limit else re.sub(r"&[a-z]*$", "", escaped[: limit - 1]) + "…"
 
 
 def _card(text: str) -> str:
-    """Keep Adaptive Cards from reading Markdown links out of what a user named something."""
-    return text.replace("[", "\\[").replace("]", "\\]")
+    r"""Keep Adaptive Cards from reading Markdown links out of what a user named something.
+
+    >>> print(_card(r"[a](http://x) \[b\](http://x)"))
+    \[a\](http://x) \\\[b\\\](http://x)
+    """
+    return re.sub(r"([\\\[\]])", r"\\\1", text)
+
+
+def _card_facts(notice: Notice) -> list[dict[str, str]]:
+    """Return as many facts as a card has room for, most important first."""
+    facts, size = [], len(_card(notice.text).encode())
+    for label, value in notice.facts:
+        fact = {"title": _card(label), "value": _card(value)}
+        size += len(json.dumps(fact, ensure_ascii=False).encode())
+        if size > _TEAMS_BYTES:
+            break
+        facts.append(fact)
+    return facts
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` as JSON can say it: what is no finite number is null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -41,6 +41,48 @@ def test_slack_gets_no_more_than_it_takes() -> None:
     assert all(len(block.get("fields", [])) <= 10 for block in form["blocks"])
 
 
+def test_what_slack_gets_is_counted_as_it_is_sent() -> None:
+    """Escaping makes text longer: `<` has four characters in Slack."""
+    form = forms.slack(notice(text="<" * 2000, facts=[("&" * 80, "&" * 400)] * 3).shortened())
+    texts = [block["text"]["text"] for block in form["blocks"] if "text" in block]
+    assert all(len(text) <= 3000 for text in texts)
+    fields = [field["text"] for block in form["blocks"] for field in block.get("fields", [])]
+    assert all(len(field) <= 2000 for field in fields)
+    assert all(
+        piece == "" or piece.startswith(("amp;", "lt;")) for text in texts for piece in text.split("&")[1:]
+    )
+
+
+def test_slack_makes_no_links_and_mentions_of_what_users_wrote() -> None:
+    form = forms.slack(notice(text="@channel see http://evil.example", facts=[("a", "#general")]))
+    said = [block["text"] for block in form["blocks"] if block["type"] == "section" and "text" in block]
+    said += [field for block in form["blocks"] for field in block.get("fields", [])]
+    assert said
+    assert all(text["verbatim"] for text in said)
+
+
+def test_a_card_has_no_link_that_escaped_its_escape() -> None:
+    text = forms.teams(notice(text=r"\[x\](http://evil.example)"))["attachments"][0]["content"]["body"][1][
+        "text"
+    ]
+    assert text == r"\\\[x\\\](http://evil.example)"
+
+
+def test_a_card_is_no_larger_than_teams_takes() -> None:
+    long = notice(text="☠" * 2000, facts=[("☠" * 80, "☠" * 400)] * 20).shortened()
+    form = forms.teams(long)
+    assert len(json.dumps(form, ensure_ascii=False).encode()) < 28_000
+    assert form["attachments"][0]["content"]["body"][2]["facts"]
+
+
+def test_a_figure_that_is_no_number_reaches_programs_as_null() -> None:
+    details = {"observed": float("nan"), "window": [float("inf"), 1.5]}
+    assert json.loads(forms.document(notice(details=details)))["details"] == {
+        "observed": None,
+        "window": [None, 1.5],
+    }
+
+
 def test_every_channel_says_verdict_metrics_and_where_to_go() -> None:
     shown = [
         forms.plain(notice()),
