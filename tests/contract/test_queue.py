@@ -278,3 +278,38 @@ def test_an_idle_worker_sees_whether_something_is_due(database: Engine) -> None:
     enqueue(database, "a")
     with read(database, tenant=EVERY_TENANT) as connection:
         assert queue.has_due(connection)
+
+
+def put_back_clock(database: Engine) -> None:
+    """Let an hour less have passed than every stored time says."""
+    hour = timedelta(hours=1)
+    with write(database, tenant=EVERY_TENANT) as connection:
+        for row in connection.execute(sa.select(rows)).mappings().all():
+            names = ("created_at", "run_after", "lease_until")
+            later = {name: row[name] + hour for name in names if row[name] is not None}
+            connection.execute(sa.update(rows).where(rows.c.id == row["id"]).values(later))
+
+
+def test_a_job_is_due_at_once_though_the_clock_is_put_back_or_the_submitters_is_ahead(
+    database: Engine,
+) -> None:
+    (ahead,) = enqueue(database, "default", now=datetime.now(UTC) + timedelta(minutes=5))
+    put_back_clock(database)
+    with read(database, tenant=EVERY_TENANT) as connection:
+        assert Queue("w", DEFAULT).has_due(connection)
+    assert [one.uid for one in claim(database, 1)] == [ahead.uid]
+
+
+def test_leases_from_before_the_clock_was_put_back_are_cut_to_their_length(database: Engine) -> None:
+    enqueue(database, "default", 2)
+    alive, dead = claim(database, 2)
+    put_back_clock(database)
+    with read(database, tenant=EVERY_TENANT) as connection:
+        assert lease.has_expired(connection)
+    assert reap(database) == []
+    with write(database, tenant=EVERY_TENANT) as connection:
+        assert not lease.has_expired(connection)
+        until = connection.scalar(sa.select(rows.c.lease_until).where(rows.c.id == dead.job_id))
+        assert until is not None
+        assert until < datetime.now(UTC) + timedelta(seconds=lease.LEASE_S + 5)
+        lease.hold(connection, alive)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -201,6 +201,17 @@ def test_a_periodic_task_is_run_by_one_at_a_time_and_not_before_its_time(hub: Hu
         connection.execute(sa.update(periodics).values(next_at=datetime(2020, 1, 1, tzinfo=UTC)))
     assert run_if_due(hub, task, runner="me")
     assert len(at_work) == 2
+
+
+def test_a_periodic_task_goes_on_when_the_clock_is_put_back(hub: Hub) -> None:
+    task = Periodic("mirror", 60.0, lambda *_: None)
+    assert run_if_due(hub, task, runner="me")
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    for values in ({"next_at": in_an_hour}, {"next_at": NOW, "lease_until": in_an_hour}):
+        with write(hub.engine, tenant=EVERY_TENANT) as connection:
+            connection.execute(sa.update(periodics).values(values))
+        assert run_if_due(hub, task, runner="me")
+        assert not run_if_due(hub, task, runner="me")
 
 
 def test_a_long_periodic_task_is_kept_from_others_until_it_is_over(hub: Hub) -> None:

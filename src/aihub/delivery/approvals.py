@@ -174,7 +174,7 @@ def vote(
     if state != "pending":
         rows.end(connection, approval_id=found.id, state=state, now=now)
         if found.job_id is not None:
-            rows.wake_job(connection, job_id=found.job_id, now=now)
+            rows.wake_job(connection, job_id=found.job_id)
     done = get(connection, uid, tenant=identity.tenant)
     after = {**_subject(done), "decision": word, "evidence": evidence, "granted": len(done.granted_by)}
     _record(
@@ -267,7 +267,7 @@ def _end(
     rows.end(connection, approval_id=found.id, state=state, now=now)
     # Before the audit event: jobs are locked before the chain everywhere, so that no two wait for each other.
     if wake and found.job_id is not None:
-        rows.wake_job(connection, job_id=found.job_id, now=now)
+        rows.wake_job(connection, job_id=found.job_id)
     done = get(connection, found.uid, tenant=found.tenant)
     _record(
         connection,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 15.0
 """Seconds after which a job whose worker has not been heard of is taken over."""
+FARTHEST_S = 4 * LEASE_S
+"""No lease ends later than in so many seconds, unless the clock was put back since."""
 MAX_ATTEMPTS = 4
 """Claims without progress after which a job is held to be what kills its workers."""
 
@@ -166,9 +168,11 @@ def release(connection: Connection, leases: Collection[Lease]) -> None:
 
 
 def has_expired(connection: Connection) -> bool:
-    """Whether there are jobs of dead workers. Reads only."""
+    """Whether there are jobs of dead workers, or leases from before the clock was put back. Reads only."""
+    until = jobs.c.lease_until
     query = sa.select(jobs.c.id).where(
-        sa.text("state = 'running'"), jobs.c.lease_until < clock.now(connection)
+        sa.text("state = 'running'"),
+        (until < clock.now(connection)) | (until > clock.ahead(connection, FARTHEST_S)),
     )
     return connection.execute(query.limit(1)).first() is not None
 
@@ -176,14 +180,22 @@ def has_expired(connection: Connection) -> bool:
 def reap(connection: Connection, *, now: datetime, max_attempts: int = MAX_ATTEMPTS) -> list[str]:
     """Make the jobs of dead workers claimable; one that was claimed too often without progress fails.
 
+    Where the clock was put back, leases are cut to their length: a worker that lives renews its own in time.
+
     Returns
     -------
     list
         The `uid` of each. Processes that reap at once share the work.
     """
+    is_running = sa.text("state = 'running'")
+    connection.execute(
+        sa.update(jobs)
+        .where(is_running, jobs.c.lease_until > clock.ahead(connection, FARTHEST_S))
+        .values(lease_until=clock.ahead(connection, LEASE_S))
+    )
     query = (
         sa.select(jobs)
-        .where(sa.text("state = 'running'"), jobs.c.lease_until < clock.now(connection))
+        .where(is_running, jobs.c.lease_until < clock.now(connection))
         .with_for_update(skip_locked=True)
     )
     dead = list(connection.execute(query).mappings())

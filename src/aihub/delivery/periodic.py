@@ -21,10 +21,13 @@ from aihub.store.models import insert_unless_there
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy.engine import Connection
+
     from aihub.hub import Hub
 
 LEASE_S = 300.0
 """Seconds after which a task whose runner died is run by another."""
+SPARE_S = 5.0
 LONGEST_RUN_S = 3600.0
 """For how long a task that is under way is kept from others: after that it is held to hang."""
 _LOG = logging.getLogger(__name__)
@@ -108,7 +111,7 @@ def _kept(hub: Hub, task: Periodic, runner: str, lease_s: float) -> Iterator[Non
 def _claim(hub: Hub, task: Periodic, runner: str, lease_s: float) -> bool:
     with read(hub.engine, tenant=EVERY_TENANT) as connection:
         known = connection.execute(_mine(task)).first() is not None
-        due = not known or connection.execute(_mine(task).where(_is_due(clock.now(connection)))).first()
+        due = not known or connection.execute(_mine(task).where(_is_due(connection, task))).first()
     if not due:
         return False
     with write(hub.engine, tenant=EVERY_TENANT) as connection:
@@ -117,7 +120,7 @@ def _claim(hub: Hub, task: Periodic, runner: str, lease_s: float) -> bool:
             insert_unless_there(connection, periodics, row)
         done = connection.execute(
             sa.update(periodics)
-            .where(periodics.c.name == task.name, _is_due(clock.now(connection)))
+            .where(periodics.c.name == task.name, _is_due(connection, task))
             .values(runner=runner, lease_until=clock.ahead(connection, lease_s))
         )
         return bool(done.rowcount)
@@ -127,6 +130,10 @@ def _mine(task: Periodic) -> sa.Select[tuple[str]]:
     return sa.select(periodics.c.name).where(periodics.c.name == task.name)
 
 
-def _is_due(now: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
-    free = periodics.c.lease_until.is_(None) | (periodics.c.lease_until < now)
-    return (periodics.c.next_at <= now) & free
+def _is_due(connection: Connection, task: Periodic) -> sa.ColumnElement[bool]:
+    def is_over(column: sa.Column[datetime], longest_s: float) -> sa.ColumnElement[bool]:
+        # What lies further ahead than it ever is put was written before the clock was put back.
+        return (column <= clock.now(connection)) | (column > clock.ahead(connection, longest_s + SPARE_S))
+
+    free = periodics.c.lease_until.is_(None) | is_over(periodics.c.lease_until, LEASE_S)
+    return is_over(periodics.c.next_at, task.every_s) & free

@@ -125,7 +125,7 @@ class Queue:
         query = sa.select(jobs.c.id).where(
             sa.text("state = 'queued'"),
             jobs.c.queue.in_(self.queues),
-            jobs.c.run_after <= clock.now(connection),
+            _is_due(clock.now(connection)),
         )
         return connection.execute(query.limit(1)).first() is not None
 
@@ -200,8 +200,13 @@ class Queue:
         return [taken[tenant].popleft() for tenant in turns if taken[tenant]]
 
 
+def _is_due(now: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
+    # What was never put off is due whatever the clocks say: the submitter's may be ahead of the database's, or put back.
+    return (jobs.c.run_after <= now) | (jobs.c.run_after <= jobs.c.created_at)
+
+
 def _first_jobs(
-    queue: str, counts: Mapping[str, int], due: sa.ColumnElement[datetime]
+    queue: str, counts: Mapping[str, int], now: sa.ColumnElement[datetime]
 ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     parts = [
         sa.select(
@@ -210,7 +215,7 @@ def _first_jobs(
                 sa.text("state = 'queued'"),
                 jobs.c.queue == queue,
                 jobs.c.tenant_id == tenant,
-                jobs.c.run_after <= due,
+                _is_due(now),
             )
             .order_by(jobs.c.priority, jobs.c.id)
             .limit(count)

@@ -88,12 +88,12 @@ def attach_job(connection: Connection, *, approval_id: int, job_id: int) -> None
     connection.execute(sa.update(approvals).where(approvals.c.id == approval_id).values(job_id=job_id))
 
 
-def wake_job(connection: Connection, *, job_id: int, now: datetime) -> bool:
+def wake_job(connection: Connection, *, job_id: int) -> bool:
     """Put a job that waits back into its queue, at the step that deploys; says whether it waited."""
     done = connection.execute(
         sa.update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state == "waiting")
-        .values(state="queued", run_after=now, step="deploy")
+        .values(state="queued", run_after=jobs.c.created_at, step="deploy")
     )
     return done.rowcount == 1
 
