@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,7 +22,7 @@ from aihub.store.engine import EVERY_TENANT, write
 from aihub.types import OPERATOR_TENANT, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import httpx
@@ -90,10 +91,16 @@ def two_tenants(hub: Hub) -> Cast:
 
 
 def register(
-    hub: Hub, name: str = "load", *, tenant: str = "default", content: bytes = b"1", **given: Any
+    hub: Hub,
+    name: str = "load",
+    *,
+    tenant: str = "default",
+    content: bytes = b"1",
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    **given: Any,
 ) -> Version:
-    """A version of an artefact that no library could load."""
-    digest = hub.artifacts.put(pack({"model.json": content}, Manifest(kind="forecast/1", name=name)))
+    """A version of an artefact that no library could load; `files` lie beside the model."""
+    digest = hub.artifacts.put(pack({"model.json": content, **files}, Manifest(kind="forecast/1", name=name)))
     config = {"model_type": "forecast", "features": ["t"], "target": "load", "algorithm": "lgbm", "seed": 0}
     lineage = collect(
         {**config, **given.pop("config", {})}, {"sha256": "0" * 64, "rows": 10}, requested_by="ann", now=NOW

@@ -46,6 +46,8 @@ class VersionContext:
         Watch rules of the specification (``policy.watch``), as they are written there.
     spec
         The whole specification; empty where the version was made without one.
+    missing
+        Why something of it is not known now; empty where all is.
     """
 
     classes: bool = False
@@ -61,6 +63,7 @@ class VersionContext:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     watch: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
     def group_of(self, series: str) -> str:
         """Name the group of a series."""

@@ -6,7 +6,7 @@ What is not known is null with a reason, and never a number that passes somethin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +247,8 @@ def performance(
         drift = FeatureDrift(report=None, detected=None, reason="no predictions in this range")
     else:
         drift = feature_drift(connection, tenant, model, newest, hours=hours, context=context)
+        if drift.detected is None and context.missing:
+            drift = replace(drift, reason=f"{drift.reason}; {context.missing}")
     counts = rows_of.counts(
         connection,
         tenant=tenant,

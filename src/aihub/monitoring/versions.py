@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from aihub.errors import AIHubError
 from aihub.monitoring.context import VersionContext
@@ -27,27 +30,34 @@ if TYPE_CHECKING:
 _KEPT = 256
 """Versions whose context is kept: an artefact's profile and references are some hundred kilobytes."""
 _LATEST_S = 5.0
+AGAIN_S = 10.0
+"""When a version that could not be read whole is read again: the store may have been away for a moment."""
+
+log = structlog.get_logger("aihub.monitoring")
 
 
 @dataclass(frozen=True)
 class RegistryContexts:
-    """What is known of versions, from the registry; a version never changes, so neither does its context."""
+    """What is known of versions, from the registry; a version never changes, so neither does its context.
+
+    One that could not be read whole is read again after `AGAIN_S`; until then it says in `missing` why, and so does the log.
+    """
 
     engine: Engine
     artifacts: ArtifactStore
-    _known: dict[tuple[str, str, int], VersionContext] = field(default_factory=dict)
+    _known: dict[tuple[str, str, int], tuple[VersionContext, float]] = field(default_factory=dict)
     _latest: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
 
     def of(self, tenant: str, model: str, version: int) -> VersionContext:
         """Return what is known of a version; one that does not exist any more has a context of defaults."""
         key = (tenant, model, version)
-        found = self._known.get(key)
-        if found is None:
+        found, until = self._known.get(key, (None, 0.0))
+        if found is None or time.monotonic() >= until:
             found = self._read(tenant, model, version)
             # Other threads do so too: what is looked up here may be gone a moment later.
             for oldest in list(self._known)[: len(self._known) + 1 - _KEPT]:
                 self._known.pop(oldest, None)
-            self._known[key] = found
+            self._known[key] = (found, time.monotonic() + AGAIN_S if found.missing else math.inf)
         return found
 
     def latest(self, tenant: str, model: str) -> VersionContext:
@@ -70,16 +80,26 @@ class RegistryContexts:
                 connection, tenant=tenant, model=model, where=(versions.c.number == version,)
             )
         if not rows:
-            return VersionContext()
-        row = rows[0]
+            # Number 0 stands for the version of a model that has none.
+            return VersionContext(missing=f"there is no version {version}" if version else "")
+        row, missing = rows[0], ""
         try:
             knowledge = GateKnowledge.from_files(self.artifacts.get(row["digest"]).files)
             data = knowledge.training_profile
             profile = None if data is None else Profile.from_bytes(data)
-        except AIHubError:
+        except (AIHubError, OSError) as error:
             # A lost or damaged artefact stops a deployment, not the counting of what was predicted.
             knowledge, profile = GateKnowledge(), None
-        return context_of(row["lineage"]["config"], row["metrics"], row["spec"] or {}, knowledge, profile)
+            missing = "the artefact cannot be read now, the hub's log says why"
+            log.warning(
+                "monitoring.context_missing",
+                tenant=tenant,
+                model=model,
+                version=version,
+                error=str(error)[:1000],
+            )
+        found = context_of(row["lineage"]["config"], row["metrics"], row["spec"] or {}, knowledge, profile)
+        return replace(found, missing=missing)
 
 
 def context_of(
