@@ -97,14 +97,27 @@ class Authenticator:
                 raise UnauthorizedError("no credential; send the header Authorization: Bearer <API key>")
             return self._anonymous
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        return self._counting(digest, now) or self._look_up(token, digest, now)
+
+    def remembered(self, token: str | None, tenant: str | None, now: datetime) -> Identity | None:
+        """Return whom `token` stands for in the tenant that a request names, where nothing has to be looked up for it.
+
+        Never waits; None says nothing of whether the token counts.
+        """
+        if not token:
+            identity = self._anonymous
+        else:
+            identity = self._counting(hashlib.sha256(token.encode("utf-8", "replace")).digest(), now)
+        if identity is None or tenant is None or tenant == identity.tenant:
+            return identity
+        is_known = identity.is_operator and self._clock() <= self._tenants.get(tenant, 0.0)
+        return replace(identity, tenant=tenant) if is_known else None
+
+    def _counting(self, digest: bytes, now: datetime) -> Identity | None:
         known = self._known.get(digest)
-        if (
-            known is not None
-            and self._clock() < known.until
-            and (known.expires_at is None or now < known.expires_at)
-        ):
-            return known.identity
-        return self._look_up(token, digest, now)
+        if known is None or self._clock() >= known.until:
+            return None
+        return known.identity if known.expires_at is None or now < known.expires_at else None
 
     def acting_in(
         self, identity: Identity, tenant: str | None, now: datetime, *, create: bool = False

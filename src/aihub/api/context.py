@@ -42,6 +42,10 @@ class Access(Protocol):
         """Return whom a bearer token stands for."""
         ...
 
+    def remembered(self, token: str | None, tenant: str | None, now: datetime) -> Identity | None:
+        """Return the same without waiting, in the tenant that a request names; None where it has to be looked up."""
+        ...
+
     def acting_in(
         self, identity: Identity, tenant: str | None, now: datetime, *, create: bool = False
     ) -> Identity:

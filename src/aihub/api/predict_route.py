@@ -9,7 +9,6 @@ prediction log has every answer.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import secrets
 import time
@@ -25,7 +24,9 @@ import structlog
 
 from aihub.api.border import SECURITY_HEADERS
 from aihub.api.problems import of_error, problem
+from aihub.auth import ANONYMOUS
 from aihub.errors import AIHubError, InputError, NotFoundError
+from aihub.exposure import refuse_cross_site
 from aihub.serving import protocol
 from aihub.serving.answering import NotAtOnce, answer_question, is_quick
 
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
     from aihub.types import Identity
 
 log = structlog.get_logger("aihub.api")
-REMEMBERED_S = 1.0
-"""How long an identity is taken without asking the authenticator, which may ask the database."""
-MAX_REMEMBERED = 10_000
+MAX_HOSTS = 10_000
 THREADS = 4
 MAX_QUICK_BYTES = 65_536
 """Bytes of a body that is answered before a task is made for it."""
@@ -92,7 +91,6 @@ class PredictRoute:
         self._known_hosts: set[bytes] = set()
         self._limits = (body_limit, bulk_limit)
         self._environment = environment
-        self._known: dict[tuple[bytes, bytes], tuple[Identity, float]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="aihub-predict")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +119,8 @@ class PredictRoute:
         headers = dict(given)
         kind = headers.get(b"content-type", b"")
         identity = self._remembered(headers)
-        if identity is None or kind not in _QUICK_KINDS:
+        # Without a credential it has to be looked at which site's page asks.
+        if identity is None or identity.principal == ANONYMOUS or kind not in _QUICK_KINDS:
             return None
         started = time.perf_counter()
         try:
@@ -142,7 +141,7 @@ class PredictRoute:
         headers = dict(scope["headers"])
         try:
             if is_schema:
-                identity = self._remembered(headers) or await self._identity(headers)
+                identity = await self._identity(headers)
                 route = self._route(scope, headers, name, identity, "models:read")
                 await _send(send, orjson.dumps(_schema(route)), _JSON_HEADERS)
             else:
@@ -178,7 +177,7 @@ class PredictRoute:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, name: str
     ) -> None:
         started = time.perf_counter()
-        identity = self._remembered(headers) or await self._identity(headers)
+        identity = await self._identity(headers)
         route = self._route(scope, headers, name, identity, "predict")
         kind = headers.get(b"content-type", b"").decode("latin-1")
         is_bulk = kind != protocol.JSON and kind.partition(";")[0].strip().lower() in protocol.BULK
@@ -235,22 +234,17 @@ class PredictRoute:
         return NotFoundError(f"model that serves in {environment}", name[:80], known)
 
     def _remembered(self, headers: dict[bytes, bytes]) -> Identity | None:
-        """Return whom the request's credential stands for, where it was asked within the last second."""
-        known = self._known.get(_credential(headers))
-        return known[0] if known is not None and time.monotonic() < known[1] else None
+        """Return whom the request's credential stands for, where that lies ready."""
+        return self._access.remembered(*_credential(headers), datetime.now(UTC))
 
     async def _identity(self, headers: dict[bytes, bytes]) -> Identity:
-        key = _credential(headers)
-        given, tenant = headers.get(b"authorization", b""), key[1]
-        kind, _, token = given.decode("latin-1").partition(" ")
-        credential = token.strip() if kind.lower() == "bearer" else None
-        loop = asyncio.get_running_loop()
-        identity = await loop.run_in_executor(
-            self._threads, self._authenticate, credential, tenant.decode("latin-1") or None
-        )
-        if len(self._known) >= MAX_REMEMBERED:
-            self._known.clear()
-        self._known[key] = (identity, time.monotonic() + REMEMBERED_S)
+        identity = self._remembered(headers)
+        if identity is None:
+            loop = asyncio.get_running_loop()
+            identity = await loop.run_in_executor(self._threads, self._authenticate, *_credential(headers))
+        if identity.principal == ANONYMOUS:
+            named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+            refuse_cross_site(named, named.get("host", ""))
         return identity
 
     def _authenticate(self, credential: str | None, tenant: str | None) -> Identity:
@@ -263,7 +257,7 @@ class PredictRoute:
         if "*" not in self._hosts and name not in self._hosts:
             detail = "the hub is not called by this host name; add it to AIHUB_ALLOWED_HOSTS"
             raise _Refusal(421, "misdirected", detail)
-        if len(self._known_hosts) < MAX_REMEMBERED:
+        if len(self._known_hosts) < MAX_HOSTS:
             self._known_hosts.add(host)
 
 
@@ -281,9 +275,11 @@ def _environment(query: bytes, usual: str) -> str:
     return named[0]
 
 
-def _credential(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Return what an identity is remembered by: a hash of the credential, and the tenant that an operator names."""
-    return hashlib.sha256(headers.get(b"authorization", b"")).digest(), headers.get(b"x-aihub-tenant", b"")
+def _credential(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
+    """Return the bearer token, and the tenant that an operator names."""
+    kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    tenant = headers.get(b"x-aihub-tenant", b"").decode("latin-1")
+    return token.strip() if kind.lower() == "bearer" else None, tenant or None
 
 
 def _schema(route: Route) -> dict[str, Any]:

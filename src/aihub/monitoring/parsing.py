@@ -299,7 +299,7 @@ def _from_parquet(body: bytes) -> pl.DataFrame:
     try:
         table = parquet.read(body, max_rows=MAX_UNPACKED_BYTES, max_bytes=MAX_UNPACKED_BYTES)
         return pl.DataFrame(table).with_columns(pl.col(pl.Categorical).cast(pl.String))
-    except ArrowException as error:
+    except (ArrowException, InputError) as error:
         raise ValueError(str(error)) from None
 
 

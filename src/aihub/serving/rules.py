@@ -84,9 +84,11 @@ def rules_of(spec: Mapping[str, Any] | None) -> ServingRules:
     ConfigError
         A field is unknown or cannot be used; its path begins with ``serving``.
     """
-    section = (spec or {}).get("serving") or {}
     try:
+        section = (spec or {}).get("serving") or {}
         return ServingRules.model_validate(section)
     except ConfigError as error:
         path = f"serving.{error.field}" if error.field else "serving"
         raise ConfigError(f"serving: {error}", field=path) from None
+    except AttributeError:
+        raise ConfigError("the spec is no object; register the version again", field="serving") from None

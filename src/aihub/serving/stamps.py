@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+FIRST_YEAR, LAST_YEAR = 1678, 2261
+"""Years that are whole in nanoseconds of 64 bits, which tables count in."""
+_FIRST_US = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_END_US = (datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def micros(
@@ -37,10 +41,10 @@ def micros(
     Raises
     ------
     DataError
-        A text is not a time stamp; names the row.
+        A text is not a time stamp, or lies centuries away; names the row.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        return values.astype("datetime64[us]").astype(np.int64)
+        return _in_range(values, values.astype("datetime64[us]").astype(np.int64), column)
     out = np.empty(len(values), dtype=np.int64)
     seen: set[tuple[Any, datetime]] = set()
     local: ZoneInfo | None = None
@@ -59,9 +63,25 @@ def micros(
                 key = (series[row], stamp)
                 stamp = stamp.replace(fold=1) if key in seen else stamp
                 seen.add(key)
-            stamp = _placed(stamp, local, column, row + 1, refuse_skipped=refuse_skipped)
+            try:
+                stamp = _placed(stamp, local, column, row + 1, refuse_skipped=refuse_skipped)
+            except OverflowError:
+                # At the ends of what a date can be there is no hour before or after.
+                raise _out_of_range(text, column, row + 1) from None
         out[row] = (stamp - _EPOCH) // _MICROSECOND
-    return out
+    return _in_range(values, out, column)
+
+
+def _in_range(values: Any, found: NDArray[np.int64], column: str) -> NDArray[np.int64]:
+    if found.size and not (found.min() >= _FIRST_US and found.max() < _END_US):
+        row = int(np.flatnonzero((found < _FIRST_US) | (found >= _END_US))[0])
+        raise _out_of_range(values[row], column, row + 1)
+    return found
+
+
+def _out_of_range(value: Any, column: str, row: int) -> DataError:
+    text = f"{str(value)[:60]!r} is before {FIRST_YEAR} or after {LAST_YEAR}; correct the year"
+    return DataError(text, column=column, row=row)
 
 
 def _placed(stamp: datetime, zone: ZoneInfo, column: str, row: int, *, refuse_skipped: bool) -> datetime:

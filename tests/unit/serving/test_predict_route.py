@@ -11,7 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from aihub.api.predict_route import PredictRoute
 from aihub.asgi import build
+from aihub.auth import Authenticator
 from aihub.serving import protocol
 from aihub.store import keys
 from aihub.store.engine import write
@@ -92,6 +94,8 @@ def test_the_schema_says_what_is_taken(call: Caller) -> None:
         ({"horizon": 3}, 422, "bad_input", None),
         ({"records": [ROW], "level": 0.9}, 422, "bad_input", None),
         ({"records": [ROW], "timestamp": ["yesterday"]}, 422, "bad_data", "timestamp"),
+        ({"records": [ROW], "timestamp": ["0001-01-01T00:00:00+14:00"]}, 422, "bad_data", "timestamp"),
+        ({"records": [ROW], "timestamp": ["9999-12-31T23:59:59-12:00"]}, 422, "bad_data", "timestamp"),
         ({"records": [ROW], "series": ["a", "b"]}, 422, "bad_data", "series"),
     ],
 )
@@ -119,6 +123,77 @@ def test_credentials_scopes_names_and_hosts_are_checked(call: Caller, hub: Hub, 
         assert call(method, f"/models/load/{what}", token=stranger, json=[]).status_code == 404
     assert call.predict(body, headers={"host": "evil.example"}).status_code == 421
     assert call("POST", "/models/load/predict?environment=staging", json=body).status_code == 404
+
+
+def test_what_ends_a_credential_ends_it_here_too(
+    hub: Hub, pool: ServingPool, register: Callable[..., Any], deploy: Callable[..., Any], now: datetime
+) -> None:
+    clock = Clock()
+    access = Authenticator(hub.engine, hub.audit, clock=clock)
+    deploy(register(1.0))
+    pool.start()
+    route = build(hub, pool=pool, access=access)
+    assert isinstance(route, PredictRoute)
+    body = orjson.dumps([ROW])
+
+    def ask(token: str) -> tuple[int, bool]:
+        """The status on the usual way, and whether the short way answers then."""
+        given = [(b"host", b"localhost"), (b"authorization", b"Bearer " + token.encode())]
+        status = Caller(route, token).predict([ROW]).status_code
+        return status, route.at_once(b"/models/load/predict", given, body) is not None
+
+    token = token_of(hub, Role.TRAINER, now)
+    assert ask(token) == (200, True)
+    clock.now += 4.9
+    assert ask(token) == (200, True)
+    with write(hub.engine, tenant="*") as connection:
+        keys.revoke(connection, token.split("_")[1], tenant=None, actor="hub", now=now, audit=hub.audit)
+    assert ask(token) == (200, True)
+    clock.now += 0.2
+    assert ask(token) == (401, False)
+    other = token_of(hub, Role.TRAINER, now)
+    assert ask(other) == (200, True)
+    with write(hub.engine, tenant="*") as connection:
+        keys.revoke(connection, other.split("_")[1], tenant=None, actor="hub", now=now, audit=hub.audit)
+    access.forget()
+    assert ask(other) == (401, False)
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_another_sites_page_gets_nothing_where_no_credential_is_asked_for(
+    hub: Hub, pool: ServingPool, register: Callable[..., Any], deploy: Callable[..., Any]
+) -> None:
+    deploy(register(1.0))
+    pool.start()
+    access = Authenticator(hub.engine, hub.audit, anonymous_role=Role.TRAINER)
+    route = build(hub, pool=pool, access=access)
+    assert isinstance(route, PredictRoute)
+
+    def ask(method: str, path: str, **headers: str) -> int:
+        async def send() -> int:
+            transport = httpx.ASGITransport(route)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                content = orjson.dumps([ROW]) if method == "POST" else None
+                answer = await client.request(method, path, headers=headers, content=content)
+                return answer.status_code
+
+        return asyncio.run(send())
+
+    for method, path in (("POST", "/models/load/predict"), ("GET", "/models/load/schema")):
+        assert ask(method, path) == 200
+        assert ask(method, path, origin="http://localhost") == 200
+        assert ask(method, path, origin="https://evil.example") == 403
+        assert ask(method, path, **{"sec-fetch-site": "cross-site"}) == 403
+    given = [(b"host", b"localhost"), (b"origin", b"https://evil.example")]
+    assert route.at_once(b"/models/load/predict", given, orjson.dumps([ROW])) is None
 
 
 @pytest.mark.parametrize(
