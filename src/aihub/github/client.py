@@ -116,7 +116,7 @@ class GitHubClient:
             raise UnavailableError(
                 f"GitHub does not answer ({type(error).__name__}); it is tried again"
             ) from error
-        _raise_for(answer, f"{method} {path.partition('?')[0]}", time.time())
+        _raise_for(answer, content, f"{method} {path.partition('?')[0]}", time.time())
         return _json(content)
 
     def _token_for(self, installation: str | None) -> str:
@@ -153,12 +153,14 @@ class GitHubClient:
             raise ConfigError(message, field="github_app_key_file") from error
 
 
-def _raise_for(answer: httpx.Response, what: str, now: float) -> None:
+def _raise_for(answer: httpx.Response, content: bytes, what: str, now: float) -> None:
     """Turn a refusal into one of our errors; GitHub says 403 as well as 429 where a limit is reached."""
     status = answer.status_code
     if answer.is_success:
         return
     limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+    # A secondary limit may say so in words only.
+    limited = limited or b"rate limit" in content[:4096].lower()
     if status == 429 or (status == 403 and limited):  # noqa: PLR2004
         wait = _wait_s(answer, now)
         raise TooManyError(

@@ -15,7 +15,7 @@ from aihub.errors import (
     TooManyError,
     UnavailableError,
 )
-from aihub.github.client import LONGEST_WAIT_S, GitHubClient
+from aihub.github.client import FIRST_WAIT_S, LONGEST_WAIT_S, GitHubClient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,14 @@ def test_an_exhausted_limit_is_waited_out_until_the_time_that_it_names(api: GitH
         GitHubClient(api.url, token="t").send("GET", "/x")  # noqa: S106 - no secret
     assert limited.value.retry_after_s is not None
     assert time.time() + limited.value.retry_after_s == pytest.approx(resets, abs=60)
+
+
+def test_a_secondary_limit_that_only_says_so_in_words_is_waited_out(api: GitHubApi) -> None:
+    said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    api.answers.append((403, {"x-ratelimit-remaining": "4711"}, {"message": said}))
+    with pytest.raises(TooManyError) as limited:
+        GitHubClient(api.url, token="t").send("GET", "/x")  # noqa: S106 - no secret
+    assert limited.value.retry_after_s == FIRST_WAIT_S
 
 
 @pytest.mark.parametrize(
