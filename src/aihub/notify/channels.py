@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import smtplib
 import ssl
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SIGNATURE_HEADER = "X-AIHub-Signature-256"
 MAX_WAIT_S = 3600.0
+_log = logging.getLogger(__name__)
 _OK = range(200, 300)
 _SERVER = range(500, 600)
 _TOO_MANY = 429
@@ -117,9 +119,19 @@ def _mail(channel: EmailChannel, notice: Notice) -> None:
         with _connected(channel, context) as server:
             if channel.user and channel.password:
                 server.login(channel.user, channel.password.read().get_secret_value())
-            server.send_message(mail_of(channel, notice))
-    except (smtplib.SMTPAuthenticationError, ssl.SSLCertVerificationError) as error:
-        raise ForbiddenError(f"mail server {channel.host!r} is refused or refuses us: {error}") from None
+            refused = server.send_message(mail_of(channel, notice))
+        if refused:
+            # The others have the mail: sent again, they would have it twice.
+            codes = ", ".join(str(code) for code, _ in refused.values())
+            _log.warning(
+                "mail server %r refuses %d of %d receivers (%s); correct the channel's list",
+                channel.host,
+                len(refused),
+                len(channel.to),
+                codes,
+            )
+    except ssl.SSLCertVerificationError as error:
+        raise ForbiddenError(f"mail server {channel.host!r} is not who it says: {error}") from None
     except smtplib.SMTPRecipientsRefused as error:
         # 4xx: full box, grey-listing; anything else will not get better.
         if all(code in range(400, 500) for code, _ in error.recipients.values()):
@@ -128,7 +140,9 @@ def _mail(channel: EmailChannel, notice: Notice) -> None:
             ) from None
         raise ForbiddenError(f"mail server {channel.host!r} knows none of the receivers") from None
     except smtplib.SMTPResponseException as error:
-        message = f"mail server {channel.host!r} answered {error.smtp_code}"
+        # A sign-in may be put off as well: 454 says that the server cannot look passwords up just now.
+        is_sign_in = isinstance(error, smtplib.SMTPAuthenticationError)
+        message = f"mail server {channel.host!r} answered {error.smtp_code}{' to our password' if is_sign_in else ''}"
         if error.smtp_code in range(400, 500):
             raise UnavailableError(f"{message}; it is tried again") from None
         raise ForbiddenError(f"{message}; correct the channel") from None

@@ -108,6 +108,16 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[bytes] = []
         self.answer = "250 OK"
+        self.unknown: set[str] = set()
+        self.sign_in: str | None = None
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
+    ) -> str:
+        if address in self.unknown:
+            return "550 unknown"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.answer.startswith("250"):
@@ -120,6 +130,9 @@ class LocalController(Controller):
 
     def factory(self) -> SMTP:
         def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+            put_off = self.handler.sign_in
+            if put_off:
+                return AuthResult(success=False, handled=False, message=put_off)
             return AuthResult(success=data.password == b"s3cret")
 
         return SMTP(
@@ -202,6 +215,31 @@ def test_a_mail_that_is_put_off_is_tried_again_and_one_that_is_refused_is_not(
     box.answer = answer
     with pytest.raises(kind):
         send(channel, notice())
+
+
+def test_a_receiver_that_is_unknown_keeps_the_mail_from_nobody_else_and_is_told_of(
+    mail: tuple[EmailChannel, Mailbox], caplog: pytest.LogCaptureFixture
+) -> None:
+    channel, box = mail
+    box.unknown = {"gone@example.com"}
+    send(channel.model_copy(update={"to": (*channel.to, "gone@example.com")}), notice())
+    assert len(box.mails) == 1
+    assert "refuses 1 of" in caplog.text
+    assert "gone@example.com" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [("454 4.7.0 not now", UnavailableError), ("535 5.7.8 wrong", ForbiddenError)],
+)
+def test_a_sign_in_that_is_put_off_is_tried_again(
+    mail: tuple[EmailChannel, Mailbox], answer: str, kind: type[Exception]
+) -> None:
+    channel, box = mail
+    box.sign_in = answer
+    with pytest.raises(kind):
+        send(channel, notice())
+    assert box.mails == []
 
 
 def test_a_mail_server_that_is_down_is_worth_another_try() -> None:
