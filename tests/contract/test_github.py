@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from aihub.errors import UnauthorizedError
+from aihub.errors import ConflictError, UnauthorizedError
 from aihub.github import policies
 from aihub.github.effects import ASKED_WITHIN, STATUS_TOPIC, write_back
 from aihub.github.protection import EVENT, Webhooks
@@ -52,6 +53,31 @@ def registry(database: Engine, tmp_path: Path) -> Registry:
 @pytest.fixture
 def keyless(registry: Registry) -> Keyless:
     return Keyless(engine=registry.engine, audit=registry.audit, keys=ISSUER, audience=AUDIENCE)
+
+
+def test_of_two_policies_of_one_name_added_at_once_one_is_refused(registry: Registry) -> None:
+    def add(role: str) -> None:
+        given = {"name": "watch", "repository_id": "42", "repository_owner_id": "7", "roles": ["viewer"]}
+        named = TrustPolicy(**given, event_names=(role,))
+        with write(registry.engine, tenant="default") as connection:
+            policies.add(connection, named, actor="ann", now=NOW, audit=registry.audit)
+
+    with ThreadPoolExecutor(1) as pool:
+        with write(registry.engine, tenant="default") as connection:
+            first = TrustPolicy(
+                name="watch",
+                repository_id="42",
+                repository_owner_id="7",
+                roles=("viewer",),
+                event_names=("push",),
+            )
+            policies.add(connection, first, actor="ann", now=NOW, audit=registry.audit)
+            second = pool.submit(add, "schedule")
+            time.sleep(0.3)  # long enough for the second to look before the first is there
+        with pytest.raises(ConflictError, match="another policy"):
+            second.result()
+    with read(registry.engine, tenant="default") as connection:
+        assert [one.event_names for one in policies.listed(connection) if one.name == "watch"] == [("push",)]
 
 
 def test_a_token_is_good_once_and_its_session_ends(keyless: Keyless, registry: Registry) -> None:

@@ -35,12 +35,6 @@ def add(
     ConflictError
         Another policy has the name.
     """
-    found = {one.name: one for one in listed(connection, tenant=policy.tenant)}.get(policy.name)
-    if found == policy:
-        return
-    if found is not None:
-        message = f"tenant {policy.tenant!r} has another policy {policy.name!r}; remove it first, or choose another name"
-        raise ConflictError(message)
     document = policy.model_dump(mode="json")
     row = {
         "tenant_id": policy.tenant,
@@ -50,7 +44,13 @@ def add(
         "created_by": actor,
         "created_at": now,
     }
-    insert_unless_there(connection, trust_policies, row)
+    # Written first and looked at then: of two at once, one sees what the other has written.
+    if not insert_unless_there(connection, trust_policies, row):
+        found = {one.name: one for one in listed(connection, tenant=policy.tenant)}.get(policy.name)
+        if found == policy:
+            return
+        message = f"tenant {policy.tenant!r} has another policy {policy.name!r}; remove it first, or choose another name"
+        raise ConflictError(message)
     audit.append(
         connection,
         tenant=policy.tenant,
