@@ -149,7 +149,10 @@ def read_keys(document: bytes) -> dict[str, RSAPublicKey]:
     ValueError
         It is no JWKS, or none of its keys can be used.
     """
-    content = json.loads(document)
+    try:
+        content = json.loads(document)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     listed = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(listed, list):
         raise ValueError("it is no JSON web key set")  # noqa: TRY004 - one kind for every fault of the document

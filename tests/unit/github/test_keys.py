@@ -228,3 +228,8 @@ def test_a_dripping_source_is_given_up(monkeypatch: pytest.MonkeyPatch, publishe
     with pytest.raises(UnavailableError, match="no whole answer"):
         KeySet(published.url).find("key-1")
     assert monotonic() - began < 2
+
+
+def test_a_document_that_is_nested_without_end_is_no_key_set() -> None:
+    with pytest.raises(ValueError, match="deeply"):
+        read_keys(b"[" * 100_000)

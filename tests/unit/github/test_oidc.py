@@ -104,6 +104,37 @@ def test_another_algorithm_of_the_same_key_is_refused(issuer: Issuer) -> None:
             verify(token, issuer, audience=AUDIENCE, now=NOW)
 
 
+def _signed(issuer: Issuer, content: bytes) -> str:
+    """A token with exactly this content and a good signature."""
+    return jwt.PyJWS().encode(content, issuer.key, "RS256", {"kid": "key-1"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(claims())[:-1].encode() + b',"repository_id":"43"}',
+        json.dumps(claims()).encode("utf-16"),
+        b"[]",
+        b'"text"',
+        b"\xff",
+        b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        json.dumps(claims(exp=None))[:-1].encode() + b',"exp":' + b"9" * 5000 + b"}",
+    ],
+    ids=["claim twice", "UTF-16", "list", "text", "no text", "deep", "long number"],
+)
+def test_a_signed_content_that_can_be_read_in_two_ways_or_none_is_refused(
+    issuer: Issuer, content: bytes
+) -> None:
+    with pytest.raises(UnauthorizedError):
+        verify(_signed(issuer, content), issuer, audience=AUDIENCE, now=NOW)
+
+
+def test_a_name_is_kept_without_what_no_database_takes(issuer: Issuer) -> None:
+    token = _signed(issuer, json.dumps(claims(actor="a\x00b\ud800c", head_ref="x\ny")).encode())
+    names = verify(token, issuer, audience=AUDIENCE, now=NOW).names
+    assert (names["actor"], names["head_ref"]) == ("abc", "xy")
+
+
 def test_a_forged_signature_is_refused(issuer: Issuer) -> None:
     with pytest.raises(UnauthorizedError, match="signature"):
         verify(Issuer().token(), issuer, audience=AUDIENCE, now=NOW)
