@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -103,7 +102,7 @@ class CompiledForecast:
         tables = []
         for name, times in past.times_us.items():
             at = index.get(name, 0) if has_series else 0
-            step = (np.asarray(times, dtype=np.int64) // 1_000_000 - codec.offset_s) // codec.step_s
+            step = codec.steps(np.asarray(times, dtype=np.int64))
             values = np.asarray(past.values[name], dtype=np.float64)
             tables.append(Table(np.full(len(step), at, dtype=np.int64), step, {TARGET: values}))
         newer = (_joined(tables),) if tables else ()
@@ -208,7 +207,7 @@ class CompiledForecast:
         times = micros(
             rows.column(0), config.stamp_zone, column=config.timestamp, series=names if has_series else [""] * rows.count
         )  # fmt: skip
-        step = (times // 1_000_000 - codec.offset_s) // codec.step_s
+        step = codec.steps(times)
         for at in range(2 if has_series else 1, len(self.contract.columns)):
             column = self.contract.columns[at]
             if column.role is Role.NUMBER:
@@ -249,8 +248,8 @@ class CompiledForecast:
             )
 
     def _stamp(self, step: int) -> str:
-        seconds = step * self.model.codec.step_s + self.model.codec.offset_s
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+        (stamp,) = self.model.codec.stamps(np.array([step]))
+        return f"{stamp:%Y-%m-%d %H:%M} UTC"
 
     def _series_of(self, names: Sequence[str]) -> IntArray:
         try:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aihub.training.forecast.panel import IntArray
     from aihub.types import FloatArray
 
+_SLACK_S = 7200
+"""How early a stamp may be for its local day: rows that keep to UTC are an hour off for half of the year."""
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -31,7 +34,7 @@ class Codec:
     config
         What the model was trained from.
     step_s, offset_s
-        Step ``k`` begins ``k * step_s + offset_s`` seconds after 1970-01-01 UTC.
+        Step ``k`` begins ``k * step_s + offset_s`` seconds after 1970-01-01 on `clock`.
     series
         Ids by index; one empty id where the data has no series column.
     words
@@ -40,6 +43,9 @@ class Codec:
         Numeric features.
     zone
         IANA zone of the calendar.
+    clock
+        IANA zone whose wall clock the steps are counted on. It is UTC but where a step is days and the rows keep to a
+        local time of day: a local day has 23 or 25 hours twice a year, and is one step all the same.
     """
 
     config: TrainingConfig
@@ -49,6 +55,12 @@ class Codec:
     words: Mapping[str, tuple[str, ...]]
     numbers: tuple[str, ...]
     zone: str
+    clock: str = "UTC"
+
+    @property
+    def step_zone(self) -> str:
+        """Zone of the calendar, seen from where the steps are counted: steps of a local clock are local time already."""
+        return self.zone if self.clock == "UTC" else "UTC"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -122,7 +134,25 @@ class Codec:
         import polars as pl  # noqa: PLC0415 - as above
 
         micros = (step * self.step_s + self.offset_s) * 1_000_000
-        return pl.Series(self.config.timestamp, micros).cast(pl.Datetime("us", "UTC"))
+        wall = pl.Series(self.config.timestamp, micros).cast(pl.Datetime("us"))
+        if self.clock == "UTC":
+            return wall.dt.replace_time_zone("UTC")
+        # Where the clock skips midnight, the day begins an hour later.
+        placed, later = (
+            one.dt.replace_time_zone(self.clock, ambiguous="earliest", non_existent="null")
+            for one in (wall, wall + timedelta(hours=1))
+        )
+        return placed.fill_null(later).dt.convert_time_zone("UTC")
+
+    def steps(self, micros: IntArray) -> IntArray:
+        """Return the steps in which the times `micros` (microseconds since 1970 UTC) lie."""
+        if self.clock == "UTC":
+            return (micros // 1_000_000 - self.offset_s) // self.step_s
+        import polars as pl  # noqa: PLC0415 - as above
+
+        local = pl.Series(micros).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(self.clock)
+        wall = local.dt.replace_time_zone(None).dt.epoch("s").to_numpy()
+        return np.asarray((wall - self.offset_s + _SLACK_S) // self.step_s, dtype=np.int64)
 
     def _there(self, frame: pl.DataFrame, name: str, what: str) -> str:
         if name not in frame.columns:
@@ -182,8 +212,7 @@ class Codec:
             raise DataError(
                 f"{what} has no readable time stamp. Correct or remove the row.", column=name, row=row
             )
-        seconds = self._utc(stamps, frame).dt.epoch("s").to_numpy()
-        return np.asarray((seconds - self.offset_s) // self.step_s, dtype=np.int64)
+        return self.steps(self._utc(stamps, frame).dt.epoch("us").to_numpy())
 
     def _utc(self, stamps: pl.Series, frame: pl.DataFrame) -> pl.Series:
         """Wall clock to UTC; of an hour that occurs twice, the first row is the earlier one."""

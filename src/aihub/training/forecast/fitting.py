@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from aihub.training.progress import Watch
     from aihub.types import FloatArray
 
+_DAY_S = 86_400
 MIN_ROWS = 40
 """Training rows that a forecaster needs at least."""
 CALIBRATION_SHARE = 0.2
@@ -118,7 +120,10 @@ def codec_for(config: TrainingConfig, table: PreparedTable, train: pl.DataFrame)
     import polars as pl  # noqa: PLC0415 - 0.1 s that only training and prediction pay
 
     step_s = int(table.frequency.total_seconds())
-    first = int(table.frame.get_column(table.timestamp).min().timestamp())  # type: ignore[union-attr]
+    stamps = table.frame.get_column(table.timestamp)
+    clock = clock_of(stamps, step_s, table.time_zone)
+    wall = stamps.dt.convert_time_zone(clock).dt.replace_time_zone(None)
+    first = int(wall.dt.epoch("s").min())  # type: ignore[arg-type] # there are rows
     words = {
         name: tuple(sorted(train.get_column(name).drop_nulls().unique().to_list()))
         for name in table.features
@@ -132,7 +137,19 @@ def codec_for(config: TrainingConfig, table: PreparedTable, train: pl.DataFrame)
         words=words,
         numbers=tuple(name for name in table.features if name not in words),
         zone=table.time_zone,
+        clock=clock,
     )
+
+
+def clock_of(stamps: pl.Series, step_s: int, zone: str) -> str:
+    """Zone on whose clock rows of whole days are counted: `zone` where they keep to its time of day, else UTC."""
+    if step_s % _DAY_S or zone == "UTC":
+        return "UTC"
+    local, utc = stamps.dt.convert_time_zone(zone).dt.time(), stamps.dt.convert_time_zone("UTC").dt.time()
+    if local.n_unique() != utc.n_unique():
+        return zone if local.n_unique() < utc.n_unique() else "UTC"
+    # No clock change among the rows: midnight says whose days they are.
+    return "UTC" if (utc == time()).all() and not (local == time()).any() else zone
 
 
 def training_rows(plan: Plan, panel: Panel) -> TrainingRows:
@@ -160,7 +177,7 @@ def _pairs(
     layout = plan.layout
     # Room before the series, so that its first rows know when their block began.
     pad = 2 * max(layout.horizon, layout.short) if layout.is_sub_daily else 0
-    calendar = Calendar(start - pad, length + pad, layout.step_s, plan.codec.offset_s, plan.codec.zone)
+    calendar = Calendar(start - pad, length + pad, layout.step_s, plan.codec.offset_s, plan.codec.step_zone)
     _, latest = origin_steps(calendar, layout, issue)
     origin, step = training_pairs(latest, calendar.first, layout)
     inside = origin >= start
@@ -188,7 +205,7 @@ def _calendar(plan: Plan, panel: Panel) -> Calendar:
         last - first,
         plan.layout.step_s,
         plan.codec.offset_s,
-        plan.codec.zone,
+        plan.codec.step_zone,
         plan.codec.config.calendar,
     )
 
@@ -202,7 +219,7 @@ def _issues(codec: Codec, every: Table, count: int) -> tuple[Issue, ...]:
         if step == np.iinfo(np.int64).min:
             issues.append(None)
             continue
-        calendar = Calendar(step + 1, 1, codec.step_s, codec.offset_s, codec.zone)
+        calendar = Calendar(step + 1, 1, codec.step_s, codec.offset_s, codec.step_zone)
         issues.append(Issue(int(calendar.minute[0]), step + 1))
     some = next(issue for issue in issues if issue is not None)
     return tuple(issue or some for issue in issues)

@@ -227,6 +227,7 @@ class Forecaster:
             "words": {name: list(words) for name, words in self.codec.words.items()},
             "numbers": list(self.codec.numbers),
             "zone": self.codec.zone,
+            "clock": self.codec.clock,
             "scale": self.scale.tolist(),
             "never_negative": np.isfinite(self.least).tolist(),
             "issues": [issue.to_json() for issue in self.issues],
@@ -270,6 +271,7 @@ class Forecaster:
                     {name: tuple(words) for name, words in content["words"].items()},
                     tuple(content["numbers"]),
                     str(content["zone"]),
+                    str(content.get("clock", "UTC")),
                 ),
                 layout=layout,
                 spec=FeatureSpec.from_json(content["spec"]),
@@ -382,7 +384,7 @@ class Forecaster:
             self.spec,
             (*self.issues, *(usual for _ in extra)),
             self.codec.offset_s,
-            self.codec.zone,
+            self.codec.step_zone,
             self.config.calendar,
         )
         return path, scale

@@ -10,6 +10,7 @@ from aihub.errors import DataError
 from aihub.training.config import TrainingConfig
 from aihub.training.forecast.codec import Codec
 from aihub.training.forecast.features import TARGET
+from aihub.training.forecast.fitting import clock_of
 
 HOUR = 3600
 
@@ -121,3 +122,36 @@ def test_pandas_arrow_and_lazy_tables_are_read_alike() -> None:
         table = codec().table(data, what="data", target=False)
         assert np.diff(table.step).tolist() == [1, 1]
         np.testing.assert_array_equal(table.columns["temp"], [1.0, np.nan, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "days"),
+    [
+        ("Europe/Berlin", datetime(2024, 1, 1), 400),  # noqa: DTZ001 - a wall clock
+        ("Australia/Melbourne", datetime(2024, 1, 1), 400),  # noqa: DTZ001 - as above
+        ("America/Sao_Paulo", datetime(2017, 6, 1), 300),  # noqa: DTZ001 - as above; midnight is skipped once a year
+        ("America/Chicago", datetime(2024, 7, 1, 6), 400),  # noqa: DTZ001 - as above; days of the gas trade
+    ],
+)
+def test_local_days_are_one_step_each_across_clock_changes(zone: str, first: datetime, days: int) -> None:
+    walls = [first + timedelta(days=day) for day in range(days)]
+    read = codec(time_zone=zone).table(frame(walls), what="data", target=False)  # type: ignore[arg-type]
+    stamps = codec().stamps(read.step)
+    clock = clock_of(stamps, 86_400, zone)
+    assert clock == zone
+    offset = 3600 * first.hour
+    daily = Codec(codec(time_zone=zone).config, 86_400, offset, ("",), {}, ("temp",), zone, clock)
+    steps = daily.table(frame(walls), what="data", target=False).step  # type: ignore[arg-type]
+    assert np.diff(steps).tolist() == [1] * (days - 1)
+    assert daily.stamps(steps).to_list() == stamps.to_list()
+    assert daily.step_zone == "UTC"
+
+
+def test_days_in_utc_stay_days_in_utc() -> None:
+    stamps = pl.datetime_range(
+        datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 12, 31, tzinfo=UTC), "1d", eager=True
+    )
+    assert clock_of(stamps, 86_400, "Europe/Berlin") == "UTC"
+    assert clock_of(stamps[:30], 86_400, "Europe/Berlin") == "UTC"
+    assert clock_of(stamps[:30], 3600, "Europe/Berlin") == "UTC"
+    assert clock_of(stamps[:30].dt.offset_by("-1h"), 86_400, "Europe/Berlin") == "Europe/Berlin"

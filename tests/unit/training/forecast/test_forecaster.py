@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -156,7 +156,7 @@ def test_intervals_are_nested_and_hold_the_prediction(trained: TrainingResult) -
 
 
 def test_tomorrow_needs_the_weather_and_says_so(trained: TrainingResult) -> None:
-    with pytest.raises(DataError, match=r"'temperature'.*24 steps.*future="):
+    with pytest.raises(DataError, match=r"'temperature'.*24 rows to come.*future"):
         trained.model.forecast()
 
 
@@ -361,3 +361,23 @@ def test_a_gap_in_the_history_costs_little(trained: TrainingResult) -> None:
         np.abs(m.predict(last.filter(stamp >= end)) - actual).mean() for m in (model, trained.model)
     )
     assert with_gap < 2 * without
+
+
+def test_local_days_are_forecast_as_the_days_that_they_are(cases: SimpleNamespace) -> None:
+    """From January to July: in summer the local midnight lies an hour before the winter's."""
+    walls = pl.datetime_range(datetime(2023, 1, 1), datetime(2024, 7, 10), "1d", eager=True)  # noqa: DTZ001 - a wall clock
+    is_sunday = walls.dt.weekday() == 7
+    noise = np.random.default_rng(0).normal(size=len(walls))
+    frame = pl.DataFrame(
+        {"timestamp": walls, "load": 100 - 60 * is_sunday.cast(pl.Float64).to_numpy() + noise}
+    ).with_columns(pl.col("timestamp").dt.replace_time_zone("Europe/Berlin").dt.convert_time_zone("UTC"))
+    config = cases.config_for(features=[], time_zone="Europe/Berlin", horizon=7, backtest_folds=0)
+    table = cases.prepared(frame, config, step=timedelta(days=1))
+    model = train(config, table).model
+    found = load_model(model.to_files()).forecast(7)
+    local = found.get_column("timestamp").dt.convert_time_zone("Europe/Berlin").dt.replace_time_zone(None)
+    assert local.to_list() == [datetime(2024, 7, 11) + timedelta(days=day) for day in range(7)]  # noqa: DTZ001 - as above
+    low = found.get_column("prediction").to_numpy() < 70
+    assert (low == (local.dt.weekday() == 7).to_numpy()).all()
+    rows = pl.DataFrame({"timestamp": local})
+    np.testing.assert_allclose(model.predict(rows), found.get_column("prediction").to_numpy())
