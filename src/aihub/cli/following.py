@@ -96,6 +96,8 @@ def tell_end(job: Job) -> None:
         click.echo(f"Job is {job.status}; it goes on: aihub jobs watch {job.job_id}")
     elif result.get("delivery") in {"held", "refused"}:
         click.echo(f"Gate passed: {named} is not deployed: {result.get('reason')}.")
+    elif result.get("delivery") == "rolling_out":
+        click.echo(f"Gate passed: {named} runs beside the champion until its live figures decide.")
     elif result.get("environment"):
         click.echo(f"Gate passed: {named} serves in {result['environment']}.")
     else:
