@@ -128,7 +128,8 @@ def troubles(found: dict[str, Any]) -> list[str]:
         names = [one["feature"] for one in found["data_drift"]["features"]]
         said.append(f"drift of {', '.join(dict.fromkeys(names))}")
     said += [
-        f"{fault['kind']} of series {fault['series'] or 'the only one'}" for fault in found.get("faults", ())
+        f"fault of the data: {fault['kind']}" + (f" of series {fault['series']!r}" if fault["series"] else "")
+        for fault in found.get("faults", ())
     ]
     return said
 

@@ -125,12 +125,17 @@ def take(log: ModelLog, table: ActualTable, contexts: Contexts, now: datetime) -
         faults += look(log, day, new, now_us)
     refold(log, dirty, contexts)
     known = table.target_us[table.has_time]
-    receipt = replace(receipt, late=int(np.count_nonzero(known < now_us - LATE_US)), faults=tuple(faults))
+    receipt = replace(receipt, late=int(np.count_nonzero(known < now_us - LATE_US)), faults=_once(faults))
     rows_of.save_states(log.connection, tenant=log.tenant, model=log.model, states=log.changed_states())
     names = ("accepted", "duplicate", "corrected", "matched", "early", "late", "rejected")
     counts = {name: getattr(receipt, name) for name in names}
     rows_of.count(log.connection, tenant=log.tenant, model=log.model, day=now_us // DAY_US, counts=counts)
     return receipt
+
+
+def _once(faults: list[Fault]) -> tuple[Fault, ...]:
+    """Return each fault once, as it was seen last: an upload of weeks shows it day by day."""
+    return tuple({(one.series, one.kind, one.since_us): one for one in faults}.values())
 
 
 def _sort_by_time(log: ModelLog, table: ActualTable, contexts: Contexts, days: dict[int, _Day]) -> None:

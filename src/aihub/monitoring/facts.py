@@ -158,7 +158,10 @@ class _Gathering:
 
     def _faults(self) -> list[str]:
         found = [f for f in faults_in(self.connection, self.tenant, self.model) if f.kind in LASTING]
-        return [f"{fault.kind} of series {fault.series!r}: {fault.detail}" for fault in found]
+        return [
+            f"{fault.kind}{f' of series {fault.series!r}' if fault.series else ''}: {fault.detail}"
+            for fault in found
+        ]
 
     def _drift(self) -> tuple[list[str], bool | None]:
         """Return features that drifted for the champion, and whether they are drift for the target's training too."""

@@ -18,6 +18,7 @@ from aihub.errors import ConfigError, DataError, did_you_mean
 from aihub.serving.answers import Answer
 from aihub.serving.contract import Column, Contract, Role, Unseen
 from aihub.serving.native import native_call
+from aihub.serving.repairs import repaired
 from aihub.serving.sheet import Sheet, prepare
 from aihub.serving.stamps import micros
 from aihub.training.forecast.conformal import GRID, Band
@@ -103,10 +104,17 @@ class CompiledForecast:
         for name, times in past.times_us.items():
             at = index.get(name, 0) if has_series else 0
             step = codec.steps(np.asarray(times, dtype=np.int64))
-            values = np.asarray(past.values[name], dtype=np.float64)
+            values = self._repaired(at, step, np.asarray(past.values[name], dtype=np.float64))
             tables.append(Table(np.full(len(step), at, dtype=np.int64), step, {TARGET: values}))
         newer = (_joined(tables),) if tables else ()
         return replace(self, newer=newer, extra=extra, _blocks={}, _lock=threading.Lock())
+
+    def _repaired(self, at: int, step: IntArray, values: FloatArray) -> FloatArray:
+        if self.model.config.repair == "off":
+            return values
+        history, step_s = self.model.history, self.model.codec.step_s
+        own = history.series == at
+        return repaired(step, values, history.step[own], history.columns[TARGET][own], step_s=step_s)
 
     def predict(self, rows: Rows, *, level: float | None = None) -> Answer:
         """Answer rows: prediction and interval at `level` (default: the config's).

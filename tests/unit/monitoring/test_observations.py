@@ -417,3 +417,14 @@ def test_what_the_log_hides_is_neither_compared_nor_in_the_way(
     observations.ingest_predictions([batch])
     assert observations.fold_waiting() == 3
     engine.dispose()
+
+
+def test_a_fault_that_lasts_for_days_is_told_once(observations: Observations) -> None:
+    hours = np.arange(24 * 30)
+    value = 100 + 20 * np.sin(hours / 24 * 2 * np.pi) + hours % 7
+    value[24 * 26 :] = value[24 * 26]
+    target = np.datetime64("2026-01-01", "us") + hours * np.timedelta64(1, "h")
+    table = ActualTable.of(value, target=target, series=["a"] * len(hours))
+    receipt = observations.ingest_actuals("default", "load", table, now=NOW)
+    assert [(one.kind, one.series) for one in receipt.faults] == [("stuck", "a")]
+    assert receipt.faults[0].at_us == target[-1].astype(np.int64)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -135,3 +136,37 @@ def test_an_unknown_series_is_named(train_forecast: Callable[..., Any]) -> None:
     record = {**_records(_rows(model, 1))[0], "meter": "aa"}
     with pytest.raises(DataError, match=r"column 'meter', row 1: 'aa' is a series .* Did you mean"):
         compiled.predict(compiled.contract.records([record]))
+
+
+@pytest.mark.parametrize("fault", ["spike", "unit", "stuck"])
+def test_a_fault_of_the_newest_actuals_does_not_spoil_the_next_forecast(
+    train_forecast: Callable[..., Any], fault: str
+) -> None:
+    model = train_forecast()
+    ahead = _rows(model, 14 * 24 + 24).with_columns(pl.col("temperature").fill_null(12.0))
+    known, future = ahead.head(14 * 24), ahead.tail(24)
+    times = known.get_column("timestamp").dt.timestamp("us").to_numpy()
+    sound = np.asarray(model.predict(known))
+    broken = sound.copy()
+    match fault:
+        case "spike":
+            broken[-30] *= 50
+        case "unit":
+            broken[-40:] /= 1000
+        case _:
+            broken[-40:-20] = broken[-40]
+    wanted, found, raw = (
+        np.array(_with_actuals(one, times, values).forecast(24, future=future).prediction)
+        for one, values in ((model, sound), (model, broken), (_unrepaired(model), broken))
+    )
+    assert np.abs(found - wanted).max() < 0.03 * wanted.mean()
+    if fault != "stuck":
+        assert np.abs(raw - wanted).max() > 0.1 * wanted.mean()
+
+
+def _with_actuals(model: Any, times: Any, values: Any) -> Any:
+    return compile_forecast(model).with_past(Past({"": times}, {"": values}))
+
+
+def _unrepaired(model: Any) -> Any:
+    return replace(model, config=model.config.model_copy(update={"repair": "off"}))
