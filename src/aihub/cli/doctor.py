@@ -79,11 +79,16 @@ def home(settings: Settings) -> Diagnosis:
 
 def database(settings: Settings) -> Diagnosis:
     """Ask the database, bringing its tables up to date."""
+    import sqlalchemy as sa
+
     from aihub.hub import opened
+    from aihub.store.engine import EVERY_TENANT, read
+    from aihub.store.tables import models
 
     try:
         with opened(settings) as hub:
-            count = len(hub.registry.models())
+            with read(hub.engine, tenant=EVERY_TENANT) as connection:
+                count = connection.scalar(sa.select(sa.func.count()).select_from(models)) or 0
             return Diagnosis(
                 "database", f"{hub.engine.dialect.name}, {count} model{'' if count == 1 else 's'}"
             )

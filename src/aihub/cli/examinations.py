@@ -122,16 +122,35 @@ def workers(settings: Settings) -> Diagnosis:
 
 
 def audit_key(settings: Settings) -> Diagnosis:
-    """Check that the audit log is written with the key that is configured here."""
+    """Check that the audit log is written with the key that is configured here, and that its triggers are there."""
     from aihub.settings import DEFAULT_TENANT
     from aihub.store.audit import AuditLog
 
     log = AuditLog(settings.read_audit_key())
     with _read(settings) as connection:
+        if not _is_append_only(connection):
+            mend = (
+                "find out who took them away: aihub audit verify --against CHECKPOINTS; then restore a copy"
+            )
+            return Diagnosis("audit", "its triggers against changes are gone", mend)
         if log.holds_key(connection, tenant=DEFAULT_TENANT):
             return Diagnosis("audit", "written with the key of this machine")
     mend = "set AIHUB_AUDIT_KEY or AIHUB_AUDIT_KEY_FILE to the key of the other processes; aihub audit verify says more"
     return Diagnosis("audit", "written with another key", mend)
+
+
+def _is_append_only(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
+        return set(connection.scalars(sa.text(query))) >= {
+            "audit_no_update",
+            "audit_no_delete",
+            "audit_no_replace",
+        }
+    query = (
+        "SELECT tgenabled FROM pg_trigger WHERE tgname = 'audit_append_only' AND tgrelid = 'audit'::regclass"
+    )
+    return connection.scalar(sa.text(query)) in ("O", "A")
 
 
 def notifications(settings: Settings) -> Diagnosis:

@@ -28,6 +28,8 @@ def repaired(
 ) -> FloatArray:
     """Return the newer values of one series with faults corrected or missing (NaN), by the rules of training.
 
+    The newest value never goes missing, since a forecast begins after it; it is held to the margin of what is known.
+
     Parameters
     ----------
     step, value
@@ -35,7 +37,8 @@ def repaired(
     known_step, known_value
         The end of the training's own, repaired history.
     """
-    if not _is_odd(step, value, known_value):
+    low, high = _margin(known_value)
+    if not len(value) or not _is_odd(step, value, low, high):
         return value
     first = int(min(step.min(), known_step.min(initial=step.min())))
     last = int(max(step.max(), known_step.max(initial=step.max())))
@@ -45,17 +48,24 @@ def repaired(
     grid[known_step - first] = known_value
     grid[step - first] = value
     cleaned, _ = clean_target(grid, max(1, _DAY_S // step_s))
-    return cleaned[step - first]
+    found: FloatArray = cleaned[step - first]
+    is_newest = (step == step.max()) & np.isnan(found)
+    return np.where(is_newest, np.clip(value, low, high), found)
 
 
-def _is_odd(step: IntArray, value: FloatArray, known: FloatArray) -> bool:
-    """Whether values lie far outside of what is known, or repeat: looking closer costs milliseconds a series."""
+def _margin(known: FloatArray) -> tuple[float, float]:
+    """Bounds of what needs no closer look; everything, where nothing is known."""
     known = known[np.isfinite(known)]
-    if not len(known) or not len(value):
-        return False
+    if not len(known):
+        return -np.inf, np.inf
     low, high = float(known.min()), float(known.max())
     margin = _MARGIN * (high - low)
-    if value.min() < low - margin or value.max() > high + margin:
+    return low - margin, high + margin
+
+
+def _is_odd(step: IntArray, value: FloatArray, low: float, high: float) -> bool:
+    """Whether values lie far outside of what is known, or repeat: looking closer costs milliseconds a series."""
+    if value.min() < low or value.max() > high:
         return True
     ordered = value[np.argsort(step, kind="stable")]
     same = np.concatenate(([0], np.cumsum(np.diff(ordered) != 0)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from aihub.cli import examinations
+from aihub.cli import doctor, examinations
 from aihub.settings import from_environment
 from aihub.store import schema
 from aihub.store.access_tables import audit
@@ -113,3 +113,16 @@ def test_an_mlflow_that_is_away_is_only_a_note(hub: Hub) -> None:
     found = examinations.mlflow(settings(hub, mlflow_tracking_uri="http://me:secret@127.0.0.1:9"))
     assert found.word == "note"
     assert "secret" not in found.finding
+
+
+def test_an_audit_log_that_could_be_changed_is_broken(hub: Hub) -> None:
+    with write(hub.engine, tenant=EVERY_TENANT) as connection:
+        connection.execute(sa.text("DROP TRIGGER audit_no_update"))
+    found = examinations.audit_key(hub.settings)
+    assert (found.word, "aihub audit verify" in found.mend) == ("broken", True)
+
+
+def test_models_of_every_tenant_are_counted(hub: Hub) -> None:
+    register(hub)
+    register(hub, tenant="acme")
+    assert doctor.database(hub.settings).finding == "sqlite, 2 models"

@@ -164,6 +164,19 @@ def test_a_fault_of_the_newest_actuals_does_not_spoil_the_next_forecast(
         assert np.abs(raw - wanted).max() > 0.1 * wanted.mean()
 
 
+def test_a_forecast_begins_after_the_newest_actual_also_where_that_is_a_fault(
+    train_forecast: Callable[..., Any],
+) -> None:
+    model = train_forecast(features=[])
+    known = _rows(model, 48)
+    times = known.get_column("timestamp").dt.timestamp("us").to_numpy()
+    sound = np.asarray(model.predict(known))
+    broken = np.append(sound[:-1], 5000.0)
+    wanted, found = (_with_actuals(model, times, values).forecast(24) for values in (sound, broken))
+    assert found.target_us == wanted.target_us
+    assert np.abs(np.array(found.prediction) - wanted.prediction).max() < 0.5 * max(wanted.prediction)
+
+
 def _with_actuals(model: Any, times: Any, values: Any) -> Any:
     return compile_forecast(model).with_past(Past({"": times}, {"": values}))
 
