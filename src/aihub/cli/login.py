@@ -17,7 +17,7 @@ from aihub.errors import ConfigError
     envvar="AIHUB_AUDIENCE",
     help="Who the token is for: AIHUB_GITHUB_AUDIENCE of the hub; by default its address (AIHUB_AUDIENCE).",
 )
-@click.option("--tenant", help="Tenant, where several trust this job.")
+@click.option("--tenant", envvar="AIHUB_TENANT", help="Tenant, where several trust this job (AIHUB_TENANT).")
 def login(url: str | None, audience: str | None, tenant: str | None) -> None:
     """Sign in to the hub as this job of GitHub Actions, without any stored secret.
 

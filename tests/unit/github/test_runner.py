@@ -62,6 +62,17 @@ def test_the_credential_goes_to_the_next_steps_and_is_masked(
     assert (tmp_path / "env").read_text() == "AIHUB_API_KEY=hubgh_0_x\n"
 
 
+def test_a_job_that_several_tenants_trust_says_which_in_its_environment(
+    api: GitHubApi, tokens: TokenService, tmp_path: Path
+) -> None:
+    api.answers.append((200, {}, GIVEN))
+    environ = {**tokens.authorize({}), "AIHUB_URL": api.url, "GITHUB_ENV": str(tmp_path / "env")}
+    done = CliRunner().invoke(login, [], env={**environ, "AIHUB_TENANT": "grid"}, standalone_mode=False)
+    assert done.exception is None, done.exception
+    ((_, path, body),) = api.requests
+    assert (path, body["tenant"]) == ("/auth/github", "grid")
+
+
 def test_a_job_that_names_no_hub_is_told_so() -> None:
     done = CliRunner().invoke(login, [], env={"AIHUB_URL": ""}, standalone_mode=False)
     assert isinstance(done.exception, ConfigError)
