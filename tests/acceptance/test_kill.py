@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,13 @@ from aihub.delivery import deployments, jobs
 from aihub.delivery.jobs import JobState
 from aihub.hub import opened
 from aihub.settings import Settings
+from aihub.store import schema
 from aihub.store.access_tables import audit
-from aihub.store.engine import EVERY_TENANT, read, write
+from aihub.store.engine import EVERY_TENANT, create, read, write
 from aihub.store.tables import deployments as deployment_rows
 from aihub.store.tables import outbox, versions
 from aihub.types import Identity, Role
+from databases import mortal_server
 from deliveries import identity, job, wait_for
 
 if TYPE_CHECKING:
@@ -241,3 +244,25 @@ def test_a_worker_that_is_told_to_go_gives_its_training_to_another(hub: Hub) -> 
     assert job(hub.engine, asked.uid).state is JobState.QUEUED
     with worker(hub):
         wait_for(lambda: job(hub.engine, asked.uid).state is JobState.WAITING, within_s=60)
+
+
+def test_a_delivery_survives_the_death_of_the_database(tmp_path: Path) -> None:
+    with mortal_server() as server:
+        database = create(server.url)
+        schema.upgrade(database)
+        with opened(settings_of(database, tmp_path)) as hub, worker(hub) as one, worker(hub) as other:
+            asked = submitted(hub)
+            wait_for(lambda: job(hub.engine, asked.uid).state is JobState.RUNNING)
+            server.kill()
+            time.sleep(1)
+            server.start()
+            wait_for(lambda: job(hub.engine, asked.uid).state is JobState.WAITING, within_s=90)
+            found = counts(hub)
+            assert (found["versions"], found["deployments"]) == (1, {"staging": 1})
+            # Both go on: one was at work, the other was listening.
+            assert [process.poll() for process in (one, other)] == [None, None]
+            late = submitted(hub)
+            wait_for(lambda: job(hub.engine, late.uid).state is JobState.WAITING, within_s=90)
+            with read(hub.engine, tenant="default") as connection:
+                assert hub.audit.verify(connection, tenant="default").is_intact
+        database.dispose()

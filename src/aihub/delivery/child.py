@@ -7,6 +7,7 @@ files, both named by their content, so that it can be killed at any moment and r
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -16,13 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from aihub.errors import AIHubError
+from aihub.errors import AIHubError, UnavailableError
 
 if TYPE_CHECKING:
     from aihub.delivery.progress import Event
 
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Ends of room: on the disk, of a quota, of a process."""
 
 
 def main() -> int:
@@ -43,6 +46,11 @@ def main() -> int:
         # Where the hub keeps a table is nobody's business: it is called as whoever sent it called it.
         message = str(error).replace(order["data"], order["data_name"])
         _write(events, {"error": {"code": error.code, "message": message}})
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        message = f"there is no room for the model or its report ({error.strerror}); free space in AIHUB_HOME"
+        _write(events, {"error": {"code": UnavailableError.code, "message": message}})
     except MemoryError:
         message = f"the training needs more than the {order['memory_mb']} MB it may have; give it less data, or raise AIHUB_JOB_MEMORY_MB"
         _write(events, {"error": {"code": "out_of_memory", "message": message}})

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import steps
-from aihub.errors import AIHubError
+from aihub.errors import AIHubError, UnavailableError
 
 if TYPE_CHECKING:
     import subprocess
@@ -97,9 +97,12 @@ def _listen(run: Run, child: Child) -> dict[str, Any]:
     told.flush()
     if told.result is not None:
         return told.result
-    if told.error is not None:
-        raise ChildError(told.error["message"], code=told.error["code"])
-    raise _death(child)
+    raise _death(child) if told.error is None else _failure(**told.error)
+
+
+def _failure(code: str, message: str) -> AIHubError:
+    """Return what the child has failed by; a later try may help only where it says so."""
+    return UnavailableError(message) if code == UnavailableError.code else ChildError(message, code=code)
 
 
 def _death(child: Child) -> ChildError:

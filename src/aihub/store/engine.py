@@ -206,9 +206,10 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except OperationalError as error:
         where = engine.url.render_as_string(hide_password=True)
-        message = (
-            f"database {where} does not answer: {error.orig}; check that it is up and not locked, then repeat"
-        )
+        said = str(error.orig)
+        is_full = any(word in said for word in ("is full", "No space left"))
+        step = "free space on its disk" if is_full else "check that it is up and not locked"
+        message = f"database {where} does not answer: {said}; {step}, then repeat"
         raise UnavailableError(message) from error
     except PoolTimeout as error:
         message = "all connections to the database are in use; repeat the request"

@@ -147,3 +147,14 @@ def test_a_writer_that_waited_too_long_leaves_the_line() -> None:
 def test_where_it_can_be_had_a_library_without_the_fault_is_used() -> None:
     pytest.importorskip("pysqlite3")
     assert not has_wal_fault(driver().sqlite_version_info)
+
+
+def test_a_full_disk_is_said_to_be_that(tmp_path: Path) -> None:
+    engine = create(f"sqlite:///{tmp_path / 'hub.db'}")
+    with write(engine, tenant="default") as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x)")
+        # As many pages as there are now: what the disk does when it is full.
+        connection.exec_driver_sql("PRAGMA max_page_count = 2")
+    with pytest.raises(UnavailableError, match="free space"), write(engine, tenant="default") as connection:
+        connection.execute(sa.text("INSERT INTO t VALUES (zeroblob(1000000))"))
+    engine.dispose()
