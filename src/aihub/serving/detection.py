@@ -1,8 +1,8 @@
 """An anomaly model in memory: the past that a row is compared with lies ready by series, and no table is built.
 
 Rows without time are judged on their own and cost little more than their boosters. Rows with time are compared with weeks
-of their past; that window is recomputed for every request and costs milliseconds (docs/explanation/serving.md has the
-figures), whatever the number of rows: send many at once.
+of their past, of which only what their scores look at is computed; that still costs milliseconds a request
+(docs/explanation/serving.md has the figures) and little more for many rows: send many at once.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class CompiledDetector:
         if judge.columns.timestamp is None or not rows.count:
             score = judge.score(given, threads=1)
         else:
-            before = self._before(given)
-            score = judge.score(before, threads=1)[len(before) - rows.count :]
+            score = judge.score(self._before(given), threads=1, last=rows.count)
         flags = (score >= self.model.threshold).astype(np.float64)
         is_timed = judge.columns.timestamp is not None
         return Answer(

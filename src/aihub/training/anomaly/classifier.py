@@ -10,10 +10,10 @@ import numpy as np
 from aihub.training.anomaly.calibration import ProbabilityTable
 from aihub.training.anomaly.clock import Clock
 from aihub.training.anomaly.expectation import Expected, learn
-from aihub.training.anomaly.features import labelled_features, relative_names
+from aihub.training.anomaly.features import DEVIATIONS, labelled_features, relative_names
 from aihub.training.anomaly.folds import Fitter, HeldOut
 from aihub.training.anomaly.judge import shares
-from aihub.training.anomaly.past import Pace
+from aihub.training.anomaly.past import Grid, Pace
 from aihub.training.anomaly.table import Columns
 from aihub.training.anomaly.thresholds import Threshold, choose_threshold, episodes
 
@@ -69,15 +69,17 @@ class Classifier:
             f"expectation-{number}": one.booster for number, one in enumerate(self.expected)
         }
 
-    def score(self, rows: Rows, *, threads: int = 1) -> FloatArray:
-        """Probability that a row is an anomaly, shape (n,)."""
+    def score(self, rows: Rows, *, threads: int = 1, last: int | None = None) -> FloatArray:
+        """Probability that a row is an anomaly, shape (n,); with `last` of the last so many rows, shape (last,)."""
+        at = None if last is None else np.arange(len(rows) - last, len(rows))
+        near = None if at is None or not self.expected else Grid.of(rows, self.pace).within(at, DEVIATIONS)
         deviations = {
             str(one.columns.watched): one.deviation(
-                rows, one.errors(rows, self.pace, self.clock, threads=threads)
+                rows, one.errors(rows, self.pace, self.clock, threads=threads, at=near)
             )
             for one in self.expected
         }
-        features = labelled_features(rows, self.columns, self.pace, self.clock, deviations)
+        features = labelled_features(rows, self.columns, self.pace, self.clock, deviations, at=at)
         return self.table(self.booster.predict(features.take(self.feature_names).x, threads=threads))
 
     def importances(self) -> dict[str, float]:

@@ -62,13 +62,24 @@ class Expected:
     has_zero: bool
     feature_names: tuple[str, ...]
 
-    def errors(self, rows: Rows, pace: Pace, clock: Clock, *, threads: int = 1) -> FloatArray:
-        """Value minus expectation, in the series' scale, shape (n,); NaN where there is no value or no past."""
-        scale = _of(rows, self.scales)
-        expected = expectation_features(rows, self.columns, pace, clock, scale, is_slow=self.is_slow)
+    def errors(
+        self, rows: Rows, pace: Pace, clock: Clock, *, threads: int = 1, at: NDArray[np.int64] | None = None
+    ) -> FloatArray:
+        """Value minus expectation, in the series' scale, shape (n,); NaN where there is no value or no past.
+
+        With `at` (ascending) only of these rows, and NaN elsewhere.
+        """
+        some = rows if at is None else rows.take(at)
+        scale = _of(some, self.scales)
+        expected = expectation_features(rows, self.columns, pace, clock, scale, is_slow=self.is_slow, at=at)
         guess = self.trust * self.booster.predict(expected.features.x, threads=threads)
-        base = _base(expected, _of(rows, self.bases))
-        return (rows.values[str(self.columns.watched)] - base) / scale - guess
+        base = _base(expected, _of(some, self.bases))
+        found: FloatArray = (some.values[str(self.columns.watched)] - base) / scale - guess
+        if at is None:
+            return found
+        every = np.full(len(rows), np.nan)
+        every[at] = found
+        return every
 
     def deviation(self, rows: Rows, errors: FloatArray) -> Deviation:
         """Return errors of `rows` (shape (n,), see `errors`) with what they are measured against.

@@ -15,12 +15,16 @@ from aihub.training.anomaly.past import Grid, Pace
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from aihub.training.algorithms.base import Matrix
     from aihub.training.anomaly.clock import Clock
     from aihub.training.anomaly.table import Columns, Rows
     from aihub.types import FloatArray
 
 _CLIP = 100.0
+DEVIATIONS = 12
+"""Cells, the row's own included, whose deviations a feature looks at."""
 _UNSIGNED = (", size", "unmoved")
 CALENDAR = ("hour", "day_of_week", "kind_of_day", "holiday")
 """Features that `Clock` gives."""
@@ -89,7 +93,13 @@ class Deviation:
 
 
 def labelled_features(
-    rows: Rows, columns: Columns, pace: Pace, clock: Clock, deviations: Mapping[str, Deviation]
+    rows: Rows,
+    columns: Columns,
+    pace: Pace,
+    clock: Clock,
+    deviations: Mapping[str, Deviation],
+    *,
+    at: NDArray[np.int64] | None = None,
 ) -> FeatureTable:
     """Features for a classifier: values, calendar, and each number against its own past day.
 
@@ -97,14 +107,17 @@ def labelled_features(
     what is usual at this time (the median of the last seven days or of the last weeks at this weekday, whichever is
     nearer); sizes of the last and of the change in what is typical lately; and for how many rows it has not moved. Per
     entry of `deviations`: sizes of the error and of its recent mean, the same as a share of the level, and how far the
-    row is from any of the last days.
+    row is from any of the last days. With `at` (ascending, shape (m,)) only of these rows; deviations are needed of the
+    `DEVIATIONS` cells that end with each.
     """
+    some = rows if at is None else rows.take(at)
     named: dict[str, FloatArray] = {
-        name: rows.values[name] for name in (*columns.numeric, *columns.categorical)
+        name: some.values[name] for name in (*columns.numeric, *columns.categorical)
     }
     if columns.timestamp is not None:
         grid = Grid.of(rows, pace)
-        named |= clock.features(rows.times)
+        grid = grid if at is None else grid.asking(at)
+        named |= clock.features(some.times)
         for name in columns.numeric:
             found = _against_past(name, rows.values[name], grid, pace)
             # Beside an expectation the signed differences only offer a tree coincidences of the few anomalies it knows.
@@ -115,7 +128,7 @@ def labelled_features(
             }
         for name, deviation in deviations.items():
             named |= _against_expected(name, rows.values[name], deviation, grid, pace)
-    return _stack(named, len(rows), tuple(columns.categorical))
+    return _stack(named, len(some), tuple(columns.categorical))
 
 
 def relative_names(
@@ -133,26 +146,40 @@ def relative_names(
 def _against_expected(
     name: str, value: FloatArray, deviation: Deviation, grid: Grid, pace: Pace
 ) -> dict[str, FloatArray]:
+    every = _near(grid, DEVIATIONS)
     error = np.clip(deviation.error, -_CLIP, _CLIP)
     lately = grid.mean(grid.spread(error), 6)
     found = {
-        f"{name}: from expected, size": np.abs(deviation.error),
+        f"{name}: from expected, size": grid.of_asked(np.abs(deviation.error)),
         f"{name}: from expected, size of recent mean": np.abs(lately),
     }
     if deviation.level is None:
         return found
     share = np.clip(deviation.error * deviation.scale / deviation.level, -_CLIP, _CLIP)
-    near = np.clip(_from_any_day(value, deviation, grid, pace) / deviation.level, -_CLIP, _CLIP)
-    dense, dense_near = grid.spread(share), grid.spread(near)
+    level = every.of_asked(deviation.level)
+    near = np.clip(_from_any_day(value, deviation, every, pace) / level, -_CLIP, _CLIP)
+    dense, dense_near = grid.spread(share), every.spread_asked(near)
     return found | {
-        f"{name}: share from expected, size": np.abs(share),
+        f"{name}: share from expected, size": grid.of_asked(np.abs(share)),
         f"{name}: share from expected, size of mean of 6": np.abs(grid.mean(dense, 6)),
         f"{name}: share from expected, size of mean of 12": np.abs(grid.mean(dense, 12)),
-        f"{name}: share from expected, least of 4": _least(share, dense, grid),
-        f"{name}: share from any recent day, size": np.abs(near),
+        f"{name}: share from expected, least of 4": _least(grid.of_asked(share), dense, grid),
+        f"{name}: share from any recent day, size": np.abs(_again(near, every, grid)),
         f"{name}: share from any recent day, size of mean of 6": np.abs(grid.mean(dense_near, 6)),
         f"{name}: share from any recent day, mean size of 12": grid.mean(np.abs(dense_near), 12),
     }
+
+
+def _near(grid: Grid, steps: int) -> Grid:
+    """Return the grid that also answers for the rows in the `steps` cells up to those that are asked for."""
+    return grid if grid.asked is None else grid.asking(grid.within(grid.asked, steps))
+
+
+def _again(values: FloatArray, every: Grid, grid: Grid) -> FloatArray:
+    """Return of values of the rows of `every` those of the rows of `grid`, which are some of them."""
+    if every.asked is None or grid.asked is None:
+        return values
+    return values[np.searchsorted(every.asked, grid.asked)]
 
 
 def _from_any_day(value: FloatArray, deviation: Deviation, grid: Grid, pace: Pace) -> FloatArray:
@@ -163,9 +190,9 @@ def _from_any_day(value: FloatArray, deviation: Deviation, grid: Grid, pace: Pac
     """
     dense = grid.spread(value)
     lags = range(2, 9 if pace.weeks else 3)
-    differences = np.stack(
-        [deviation.error * deviation.scale, *(value - grid.ago(dense, lag * pace.season) for lag in lags)]
-    )
+    value = grid.of_asked(value)
+    expected = grid.of_asked(deviation.error * deviation.scale)
+    differences = np.stack([expected, *(value - grid.ago(dense, lag * pace.season) for lag in lags)])
     sizes = np.where(np.isnan(differences), np.inf, np.abs(differences))
     nearest: FloatArray = np.take_along_axis(differences, sizes.argmin(axis=0)[None], axis=0)[0]
     return nearest
@@ -182,13 +209,18 @@ def _least(share: FloatArray, dense: FloatArray, grid: Grid) -> FloatArray:
 def _against_past(name: str, value: FloatArray, grid: Grid, pace: Pace) -> dict[str, FloatArray]:
     dense = grid.spread(value)
     week = 7 * pace.season if pace.weeks else pace.season
+    every = _near(grid, week + 1)
+    all_values = every.of_asked(value)
+    all_changes = all_values - every.ago(dense, 1)
+    all_then = _nearer(
+        all_values - every.same_time(dense, pace), all_values - every.same_weekday(dense, pace)
+    )
+    value, change, then = (_again(one, every, grid) for one in (all_values, all_changes, all_then))
     usual = grid.median(dense, pace.season)
-    change = value - grid.ago(dense, 1)
-    then = _nearer(value - grid.same_time(dense, pace), value - grid.same_weekday(dense, pace))
-    recent = grid.mean(grid.spread(then), 6)
+    recent = grid.mean(every.spread_asked(all_then), 6)
     floor = 1e-6 * np.maximum(np.abs(value), 1e-6)
-    typical = np.maximum(grid.median(grid.spread(np.abs(then)), week), floor)
-    typical_change = np.maximum(grid.median(grid.spread(np.abs(change)), week), floor)
+    typical = np.maximum(grid.median(every.spread_asked(np.abs(all_then)), week), floor)
+    typical_change = np.maximum(grid.median(every.spread_asked(np.abs(all_changes)), week), floor)
     return {
         f"{name}: from usual": value - usual,
         f"{name}: change": change,
@@ -227,7 +259,14 @@ class Expectation:
 
 
 def expectation_features(
-    rows: Rows, columns: Columns, pace: Pace, clock: Clock, scale: FloatArray, *, is_slow: bool = False
+    rows: Rows,
+    columns: Columns,
+    pace: Pace,
+    clock: Clock,
+    scale: FloatArray,
+    *,
+    is_slow: bool = False,
+    at: NDArray[np.int64] | None = None,
 ) -> Expectation:
     """Features from which the watched value can be expected without having seen the last hour.
 
@@ -240,15 +279,19 @@ def expectation_features(
         Typical size of the watched value's movements, per row, shape (n,): makes series of different size alike.
     is_slow
         The level is that of the week: it does not follow a shift of a day or two, and follows the weather later.
+    at
+        Rows for which they are wanted, ascending, shape (m,), and `scale` with them; None means all.
     """
     if columns.watched is None:
         raise ValueError("an expectation needs a watched column")
     grid = Grid.of(rows, pace)
+    grid = grid if at is None else grid.asking(at)
+    some = rows if at is None else rows.take(at)
     dense = grid.spread(rows.values[columns.watched])
     season, hour = pace.season, pace.hour
     level = grid.median(dense, 7 * season if is_slow and pace.weeks else season, until=hour)
-    named = {name: rows.values[name] for name in (*columns.numeric, *columns.categorical)}
-    named |= clock.features(rows.times)
+    named = {name: some.values[name] for name in (*columns.numeric, *columns.categorical)}
+    named |= clock.features(some.times)
     named["a season ago"] = (grid.ago(dense, season) - level) / scale
     named["usual at this time"] = (grid.same_time(dense, pace) - level) / scale
     named["around a season ago"] = (grid.mean(dense, 3, until=max(season - 1, 1)) - level) / scale
@@ -257,4 +300,4 @@ def expectation_features(
         named["usual at this weekday"] = (grid.same_weekday(dense, pace) - level) / scale
     for name in columns.numeric:
         named[f"{name}: day's median"] = grid.median(grid.spread(rows.values[name]), season, until=0)
-    return Expectation(_stack(named, len(rows), tuple(columns.categorical)), level)
+    return Expectation(_stack(named, len(some), tuple(columns.categorical)), level)

@@ -36,8 +36,11 @@ class Judge(Protocol):
         """Fitted ensembles by file stem."""
         ...
 
-    def score(self, rows: Rows, *, threads: int = 1) -> FloatArray:
-        """Calibrated score in [0, 1] per row, shape (n,); the rows are each other's past."""
+    def score(self, rows: Rows, *, threads: int = 1, last: int | None = None) -> FloatArray:
+        """Calibrated score in [0, 1] per row, shape (n,); the rows are each other's past.
+
+        With `last` only of the last so many rows, shape (last,): the same numbers for less work.
+        """
         ...
 
     def importances(self) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,8 @@ _MAX_HOUR = 60
 _REGULAR_SHARE = 0.6
 _JITTER = 0.1
 _MIN_SEASON = 4
+_FEW = 16
+"""Rows for which medians are cheaper one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,31 @@ class Grid:
         Rows by series and time.
     size
         Number of cells.
+    asked
+        Rows whose past is asked for, ascending, shape (m,); None means all (m = n).
     """
 
     cells: NDArray[np.int64]
     order: NDArray[np.int64]
     size: int
+    asked: NDArray[np.int64] | None = None
+
+    @property
+    def _places(self) -> NDArray[np.int64]:
+        """Cells of the rows that are asked for."""
+        return self.cells if self.asked is None else self.cells[self.asked]
+
+    def asking(self, rows: NDArray[np.int64]) -> Grid:
+        """Return the same grid that answers for some rows only; the past is that of all."""
+        return replace(self, asked=rows)
+
+    def within(self, rows: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        """Return the rows that lie in the `steps` cells which end with the cell of one of `rows`, ascending."""
+        is_near = np.zeros(self.size + 1, dtype=np.int64)
+        ends = np.unique(self.cells[rows])
+        np.add.at(is_near, np.maximum(ends - steps + 1, 0), 1)
+        np.add.at(is_near, ends + 1, -1)
+        return np.flatnonzero(np.cumsum(is_near)[self.cells] > 0)
 
     @classmethod
     def of(cls, rows: Rows, pace: Pace) -> Grid:
@@ -134,9 +156,21 @@ class Grid:
         dense[self.cells[self.order]] = values[self.order]
         return dense
 
+    def of_asked(self, values: FloatArray) -> FloatArray:
+        """Return of one value per row those of the rows that are asked for."""
+        return values if self.asked is None else values[self.asked]
+
+    def spread_asked(self, values: FloatArray) -> FloatArray:
+        """Do the same with one value per row that is asked for."""
+        if self.asked is None:
+            return self.spread(values)
+        every = np.full(len(self.cells), np.nan)
+        every[self.asked] = values
+        return self.spread(every)
+
     def ago(self, dense: FloatArray, steps: int) -> FloatArray:
         """Value of the cell `steps` before each row, NaN where there is none."""
-        at = self.cells - steps
+        at = self._places - steps
         return np.where(at >= 0, dense[np.maximum(at, 0)], np.nan)
 
     def median(self, dense: FloatArray, window: int, *, until: int = 1) -> FloatArray:
@@ -144,23 +178,29 @@ class Grid:
 
         NaN where less than a twelfth of the cells hold a value.
         """
+        enough = max(1, window // 12)
+        if self.asked is not None and len(self.asked) <= _FEW:
+            ends = (self._places - until + 1).tolist()
+            return np.array([_middle(dense[max(end - window, 0) : max(end, 0)], enough) for end in ends])
         import polars as pl  # noqa: PLC0415 - 0.1 s that `aihub --help` must not pay
 
-        enough = max(1, window // 12)
-        rolled = pl.Series(dense).fill_nan(None).rolling_median(max(window, enough), min_samples=enough)
-        return self.ago(rolled.fill_null(float("nan")).to_numpy(), until)
+        known = pl.Series(dense, nan_to_null=True)
+        rolled = known.rolling_median(max(window, enough), min_samples=enough)
+        return self.ago(rolled.to_numpy(), until)
 
     def mean(self, dense: FloatArray, window: int, *, until: int = 0) -> FloatArray:
         """Mean of the known values in the `window` cells that end `until` cells before each row; NaN without any.
 
         Each window is summed on its own: a running sum would let one huge value of the past blur all later means.
         """
-        total, known = np.zeros(len(self.cells)), np.zeros(len(self.cells))
-        for steps in range(until, until + window):
-            value = self.ago(dense, steps)
+        total, known = np.zeros(len(self._places)), np.zeros(len(self._places))
+        # Many rows step by step: all windows at once would take much memory.
+        at_once = window if total.size <= _FEW else 1
+        for first in range(until, until + window, at_once):
+            value = self._lagged(dense, np.arange(first, first + at_once))
             is_known = ~np.isnan(value)
-            total[is_known] += value[is_known]
-            known += is_known
+            total += np.where(is_known, value, 0.0).sum(axis=0)
+            known += is_known.sum(axis=0)
         mean: FloatArray = np.divide(total, known, out=np.full(len(total), np.nan), where=known > 0)
         return mean
 
@@ -176,16 +216,30 @@ class Grid:
         return self._median_of(dense, [7 * k * pace.season for k in range(1, pace.weeks + 1)])
 
     def _median_of(self, dense: FloatArray, lags: list[int]) -> FloatArray:
-        out = np.full(len(self.cells), np.nan)
-        if lags:
-            past = np.stack([self.ago(dense, lag) for lag in lags])
-            known = ~np.isnan(past).all(axis=0)
-            out[known] = np.nanmedian(past[:, known], axis=0)
-        return out
+        if not lags:
+            return np.full(len(self._places), np.nan)
+        # Missing values are sorted to the end.
+        past = np.sort(self._lagged(dense, np.array(lags)), axis=0)
+        known = (~np.isnan(past)).sum(axis=0)
+        row = np.arange(len(known))
+        middle: FloatArray = (past[np.maximum(known - 1, 0) // 2, row] + past[known // 2, row]) / 2
+        return middle
+
+    def _lagged(self, dense: FloatArray, lags: NDArray[np.int64]) -> FloatArray:
+        """Value of the cell each of `lags` before each row, shape (lags, rows); NaN where there is none."""
+        at = self._places - lags[:, None]
+        return np.where(at >= 0, dense[np.maximum(at, 0)], np.nan)
 
     def run_length(self, dense: FloatArray) -> FloatArray:
         """Cells up to each row, its own included, that hold the same value without interruption."""
         same = np.concatenate(([False], dense[1:] == dense[:-1]))
         index = np.arange(self.size)
         start = np.maximum.accumulate(np.where(same, 0, index))
-        return (index - start + 1)[self.cells].astype(np.float64)
+        return (index - start + 1)[self._places].astype(np.float64)
+
+
+def _middle(values: FloatArray, enough: int) -> float:
+    """Median of the known values, NaN where there are not `enough`."""
+    known = np.sort(values[~np.isnan(values)])
+    n = len(known)
+    return float((known[(n - 1) // 2] + known[n // 2]) / 2) if n >= enough else np.nan

@@ -17,6 +17,8 @@ from aihub.training.anomaly.past import Grid, Pace
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from aihub.training.algorithms.base import Booster
     from aihub.training.anomaly.table import Columns, Rows
     from aihub.training.config import TrainingConfig
@@ -81,21 +83,24 @@ class Surprise:
         """The expected value."""
         return {"expectation": self.expected.booster}
 
-    def score(self, rows: Rows, *, threads: int = 1) -> FloatArray:
+    def score(self, rows: Rows, *, threads: int = 1, last: int | None = None) -> FloatArray:
         """Score ``p* / (p* + p)`` of each row, p its tail probability and p* that of the threshold, shape (n,).
 
         That is the chance that the row is an anomaly, if anomalies are as frequent as the false alarms that were asked
         for: one half at the threshold, p* for an ordinary row. A row that cannot be judged scores 0.
+        With `last` only of the last so many rows, shape (last,).
         """
         watched = rows.values[str(self.columns.watched)]
-        z = self.expected.errors(rows, self.pace, self.clock, threads=threads)
-        found = statistics(rows, watched, z, self.pace)
+        at = None if last is None else np.arange(len(rows) - last, len(rows))
+        near = None if at is None else Grid.of(rows, self.pace).within(at, _recent(self.pace))
+        z = self.expected.errors(rows, self.pace, self.clock, threads=threads, at=near)
+        found = statistics(rows, watched, z, self.pace, at=at)
         surprise = self.tails["all"](_total(found, self.tails, self.flat_rows))
         limit = -np.log(self.threshold_p)
         odds = 1 / (1 + np.exp(np.clip(limit - surprise, -700, 700)))
         # A thousandth keeps apart what is too unusual for the odds to tell.
         score = (1 - _RANK_SHARE) * odds + _RANK_SHARE * surprise / (surprise + limit)
-        return np.where(np.isnan(z), 0.0, score)
+        return np.where(np.isnan(z if last is None else z[len(z) - last :]), 0.0, score)
 
     def importances(self) -> dict[str, float]:
         """Share of the expectation's gain per feature, largest first."""
@@ -127,18 +132,26 @@ class Surprise:
         )
 
 
-def statistics(rows: Rows, watched: FloatArray, z: FloatArray, pace: Pace) -> dict[str, FloatArray]:
+def _recent(pace: Pace) -> int:
+    """Rows whose mean error counts as that of the last hour."""
+    return max(3, pace.hour)
+
+
+def statistics(
+    rows: Rows, watched: FloatArray, z: FloatArray, pace: Pace, *, at: NDArray[np.int64] | None = None
+) -> dict[str, FloatArray]:
     """Return what may be unusual about a row, each not negative and higher for more unusual, shape (n,).
 
     ``point``: size of the error. ``hour``: size of the mean error of the last hour, in which a single row counts at most
-    a thousand. ``flat``: rows for which the value has not moved.
+    a thousand. ``flat``: rows for which the value has not moved. With `at` only of these rows, ascending.
     """
     grid = Grid.of(rows, pace)
-    recent = grid.mean(grid.spread(np.clip(z, -_CLIP, _CLIP)), max(3, pace.hour))
+    grid = grid if at is None else grid.asking(at)
+    recent = grid.mean(grid.spread(np.clip(z, -_CLIP, _CLIP)), _recent(pace))
     return {
-        "point": np.abs(z),
+        "point": grid.of_asked(np.abs(z)),
         "hour": np.abs(recent),
-        "flat": np.where(np.isnan(watched), 0.0, grid.run_length(grid.spread(watched))),
+        "flat": np.where(np.isnan(grid.of_asked(watched)), 0.0, grid.run_length(grid.spread(watched))),
     }
 
 

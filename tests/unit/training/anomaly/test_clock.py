@@ -34,3 +34,14 @@ def test_survives_its_state_and_no_rows(country: str | None) -> None:
     clock = Clock(zone="Europe/Berlin", country=country)
     assert Clock.from_state(clock.to_state()) == clock
     assert all(len(value) == 0 for value in clock.features(_at()).values())
+
+
+def test_few_rows_and_many_have_the_same_clock() -> None:
+    clock = Clock(zone="Europe/Berlin", country="DE")
+    times = _at("2024-03-31T00:30") + np.arange(0, 60 * 86_400, 3_571, dtype=np.int64) * 10_000_000
+    every = clock.features(times)
+    for first in range(0, len(times), 997):
+        few = clock.features(times[first : first + 3])
+        assert {name: value.tolist() for name, value in few.items()} == {
+            name: value[first : first + 3].tolist() for name, value in every.items()
+        }

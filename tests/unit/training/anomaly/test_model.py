@@ -114,3 +114,25 @@ def test_files_that_do_not_fit_are_refused(labelled: TrainingResult, changes: di
 def test_a_missing_booster_is_refused(labelled: TrainingResult) -> None:
     with pytest.raises(ArtifactError, match="train the model again"):
         load_anomaly({"model.json": labelled.model.to_files()["model.json"]})
+
+
+def test_the_last_rows_score_as_among_all_and_ask_for_little(
+    result: TrainingResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = _detector(result).judge
+    rows = _detector(result).past
+    every = judge.score(rows)
+    asked: list[int] = []
+    for booster in judge.boosters.values():
+        predict = type(booster).predict
+
+        def counted(self: Any, x: Any, *, threads: int = 1, predict: Any = predict) -> Any:
+            asked.append(len(x))
+            return predict(self, x, threads=threads)
+
+        monkeypatch.setattr(type(booster), "predict", counted)
+        break
+    for last in (1, 2, 40):
+        asked.clear()
+        assert judge.score(rows, last=last) == pytest.approx(every[-last:], rel=1e-9)
+        assert max(asked) <= last + 12, "the past of a row is not judged again"

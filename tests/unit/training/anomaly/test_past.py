@@ -101,3 +101,32 @@ def test_pace_tells_rows_on_a_grid_from_rows_that_come_when_they_come() -> None:
 def test_every_pace_has_a_season_and_a_bounded_lookback(step_s: int) -> None:
     pace = Pace(step_us=step_s * 1_000_000)
     assert 1 <= pace.hour <= pace.season <= pace.lookback <= 25_000
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 400)), min_size=5, max_size=60),
+    st.sets(st.integers(0, 59), min_size=1, max_size=25),
+)
+def test_some_rows_see_what_they_see_among_all(places: list[tuple[str, int]], chosen: set[int]) -> None:
+    rows = _rows([hour for _, hour in places], [name for name, _ in places], [h % 7 for _, h in places])
+    asked = np.array(sorted({at % len(places) for at in chosen}), dtype=np.int64)
+    grid = Grid.of(rows, HOURLY)
+    some, dense = grid.asking(asked), grid.spread(rows.values["v"])
+    looks: list[Callable[[Grid], FloatArray]] = [
+        lambda grid: grid.ago(dense, 3),
+        lambda grid: grid.median(dense, 24),
+        lambda grid: grid.median(dense, 24, until=0),
+        lambda grid: grid.mean(dense, 24),
+        lambda grid: grid.mean(dense, 3, until=5),
+        lambda grid: grid.same_time(dense, HOURLY),
+        lambda grid: grid.same_weekday(dense, HOURLY),
+        lambda grid: grid.run_length(dense),
+        lambda grid: grid.of_asked(rows.values["v"]),
+    ]
+    for look in looks:
+        np.testing.assert_allclose(look(some), look(grid)[asked], rtol=1e-12)
+    near = grid.within(asked, 6)
+    ends = {(places[at][0], places[at][1]) for at in asked.tolist()}
+    wanted = [at for at, (name, hour) in enumerate(places) if any((name, hour + k) in ends for k in range(6))]
+    assert near.tolist() == wanted
