@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, nullcontext, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -58,6 +59,7 @@ def opened(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 10.0,
+    longest_s: float | None = None,
     allow_private: bool = False,
     hosts: Iterable[str] = (),
 ) -> Iterator[httpx.Response]:
@@ -67,6 +69,8 @@ def opened(
     ----------
     timeout_s
         Longest silence, not longest duration.
+    longest_s
+        Longest duration of all of it, from the connection on; None: as long as it says something in time.
     allow_private
         Whether the address may lie inside the own network; plain http is allowed only then.
     hosts
@@ -93,8 +97,9 @@ def opened(
         # The certificate must be that of the name, although the connection goes to the address.
         extensions={"sni_hostname": host, "timeout": httpx.Timeout(timeout_s).as_dict()},
     )
+    limited = nullcontext() if longest_s is None else _cut_after(request, longest_s)
     try:
-        with httpx.Client(follow_redirects=False, trust_env=False) as client:
+        with limited, httpx.Client(follow_redirects=False, trust_env=False) as client:
             response = client.send(request, stream=True)
             try:
                 yield response
@@ -118,6 +123,8 @@ def post(
 ) -> httpx.Response:
     """Send one POST and return the answer, of whose body at most `MAX_ANSWER_BYTES` are read. Raises what `opened` does."""
     given: dict[str, Any] = {"timeout_s": timeout_s, "allow_private": allow_private, "hosts": hosts}
+    # Headers that come a byte at a time are no silence either.
+    given["longest_s"] = 2 * timeout_s
     with opened("POST", url, content=content, headers=headers, **given) as response:
         body, deadline = b"", monotonic() + timeout_s
         for chunk in response.iter_raw():
@@ -131,6 +138,34 @@ def post(
         # Read as it came: what was said to be compressed would be unpacked here, to whatever size.
         answered = {name: value for name, value in response.headers.items() if name != "content-encoding"}
         return httpx.Response(response.status_code, headers=answered, content=body[:MAX_ANSWER_BYTES])
+
+
+@contextmanager
+def _cut_after(request: httpx.Request, seconds: float) -> Iterator[None]:
+    """Close the connection of a request after so long, whatever it is waiting for; who waits gets an error of httpx."""
+    held: list[socket.socket] = []
+
+    def hold(event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            # A second handle on the same connection: TLS takes the first one into its own hands.
+            held.append(info["return_value"].get_extra_info("socket").dup())
+
+    def cut() -> None:
+        for connection in held:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    request.extensions["trace"] = hold
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for connection in held:
+            connection.close()
 
 
 def _parts(url: str, *, allow_private: bool, hosts: frozenset[str]) -> tuple[str, int]:

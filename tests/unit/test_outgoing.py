@@ -129,6 +129,28 @@ def test_an_answer_that_drips_does_not_hold_up_the_others(target: str) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_headers_that_drip_do_not_hold_up_the_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                for _ in range(100):
+                    connection.sendall(b"a")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            outgoing.post(
+                f"http://127.0.0.1:{server.getsockname()[1]}/", b"", {}, allow_private=True, timeout_s=0.3
+            )
+        assert time.monotonic() - began < 3
+        thread.join()
+
+
 def test_nobody_there_is_worth_another_try() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
