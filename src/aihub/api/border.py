@@ -73,6 +73,8 @@ class Border:
             return
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
+        # The server keeps the body of an answer to a HEAD back; it knows the request by its own scope.
+        asked, scope = scope["method"], _as_get(scope) if scope["method"] == "HEAD" else scope
         scope["aihub.request_id"] = request_id
         scope[LIMIT] = self.body_limit
         answer = _Answer(send, request_id)
@@ -87,9 +89,9 @@ class Border:
                 took = time.perf_counter() - started
                 route = _route(scope)
                 span.end(route, answer.status)
-                method = scope["method"] if scope["method"] in _METHODS else "other"
+                method = asked if asked in _METHODS else "other"
                 self.metrics.observe(method, route, answer.status, took)
-                _write_log(scope, route, answer.status, took)
+                _write_log({**scope, "method": asked}, route, answer.status, took)
                 structlog.contextvars.clear_contextvars()
 
     async def _answer(
@@ -179,6 +181,12 @@ class _Answer:
             }
         await self.send(message)
         self.is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return the request that a HEAD asks about; never a stream, which would have no end."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    return {**scope, "method": "GET", "headers": headers}
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

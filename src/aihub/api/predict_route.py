@@ -97,7 +97,8 @@ class PredictRoute:
         """Answer a prediction, or hand the request on."""
         if scope["type"] == "http":
             found = _PATH.fullmatch(scope["path"])
-            if found is not None and scope["method"] == ("POST" if found[2] == "predict" else "GET"):
+            methods = ("POST",) if found is not None and found[2] == "predict" else ("GET", "HEAD")
+            if found is not None and scope["method"] in methods:
                 await self._guarded(scope, receive, send, found[1], is_schema=found[2] == "schema")
                 return
         await self._app(scope, receive, send)

@@ -21,6 +21,7 @@ from aihub.api.views import ModelName, VersionView
 from aihub.errors import ArtifactError, ConfigError, ConflictError, UnavailableError
 from aihub.registry.intake import take_in, version_of
 from aihub.registry.records import Status
+from aihub.registry.restricted import TRUST_HINT
 from aihub.registry.sandbox import Limits
 from aihub.types import ModelType
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=JsonRoute, tags=["versions"])
 Registrar = Annotated[Caller, Depends(Needs("models:write", makes_tenant=True))]
 MAX_METRICS, MAX_METRIC_NAME = 100, 64
+_INSTEAD = (
+    "send the model in its library's own form (LightGBM: model.booster_.save_model('model.txt'), "
+    "XGBoost: model.save_model('model.ubj')), or pickle the bare estimator"
+)
 _FILE: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -121,8 +126,9 @@ def _taken(who: Caller, path: Path, name: str, git_commit: str | None, given: di
             limits=Limits(timeout_s=settings.load_timeout_s, memory_bytes=settings.sandbox_memory_mb << 20),
         )
     except ArtifactError as error:
-        # Where the hub keeps what arrives is nobody's business.
-        raise ArtifactError(str(error).replace(str(path), "the model file")) from None
+        # Where the hub keeps what arrives is nobody's business, and trust is not for a caller to give.
+        said = str(error).replace(str(path), "the model file").replace(TRUST_HINT, _INSTEAD)
+        raise ArtifactError(said) from None
 
 
 def _registered(who: Caller, once: Posted, name: str, taken: Taken, metrics: dict[str, float]) -> Response:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIELDS = 5
+_LARGEST_STEPS = {"minute": 59, "hour": 23, "day": 31, "month": 12, "weekday": 7}
 _LARGEST_SHIFT = timedelta(hours=3)
 _MAX_LOOKED_AT = 2000
 
@@ -30,6 +31,7 @@ def check(expression: str, time_zone: str) -> None:
         With the field ``cron`` or ``time_zone``.
     """
     check_zone(time_zone)
+    _check_steps(expression)
     next_after(expression, time_zone, datetime(2024, 1, 1, tzinfo=UTC))
 
 
@@ -51,6 +53,18 @@ def check_zone(time_zone: str) -> None:
             f"no time zone {time_zone[:64]!r}.{near} Write an IANA name such as 'Europe/Berlin'.",
             field="time_zone",
         ) from None
+
+
+def _check_steps(expression: str) -> None:
+    """Refuse a step that goes beyond its field, of which only the first moment would ever be true."""
+    for (name, largest), text in zip(_LARGEST_STEPS.items(), expression.split(), strict=False):
+        for part in text.split(","):
+            _, slash, step = part.partition("/")
+            if slash and not (step.isascii() and step.isdigit() and 1 <= int(step[:9]) <= largest):
+                raise ConfigError(
+                    f"cron: the step {step[:20]!r} of the {name} is not from 1 to {largest}. Correct it.",
+                    field="cron",
+                )
 
 
 def next_after(expression: str, time_zone: str, after: datetime) -> datetime:

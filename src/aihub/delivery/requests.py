@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from aihub.errors import ConfigError
 from aihub.training.config import TrainingConfig  # noqa: TC001 - pydantic reads the annotation
 from aihub.training.spec import ModelName, ModelSpec
-from aihub.training.strict import StrictModel
+from aihub.training.strict import StrictModel, beneath
 from aihub.types import ModelType  # noqa: TC001 - as above
 
 TenantName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -45,9 +45,7 @@ class DataSource(StrictModel):
         given = [name for name in ("dataset_id", "path", "url") if getattr(self, name) is not None]
         if len(given) != 1:
             what = " and ".join(given) if given else "nothing"
-            raise ConfigError(
-                f"data names {what}. Give exactly one of dataset_id, path and url.", field="data"
-            )
+            raise ConfigError(f"data names {what}. Give exactly one of dataset_id, path and url.")
 
 
 class JobRequest(StrictModel):
@@ -118,7 +116,12 @@ class JobRequest(StrictModel):
             )
         from aihub.delivery import specification
 
-        specification.check(self.spec)
+        try:
+            specification.check(self.spec)
+        except ConfigError as error:
+            # What a specification calls training is the config of a request.
+            is_training = (error.field or "").startswith("hyperparameters")
+            raise (beneath("config", error) if is_training else error) from None
 
     @property
     def model(self) -> str:

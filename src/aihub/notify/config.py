@@ -212,6 +212,9 @@ def load(file: Path | None, environ: Mapping[str, str] | None = None) -> NotifyC
         return NotifyConfig.model_validate(document)
     except ConfigError as error:
         # A field of a nested section comes without its section's name.
-        found = [line for path, line in lines.items() if path.rpartition(".")[2] == error.field]
-        line = found[0] if len(found) == 1 else None
+        field = error.field or ""
+        last = field.rpartition(".")[2]
+        # The path of a channel also names its kind, which no line of the file does.
+        found = [line for path, line in lines.items() if last and path.rpartition(".")[2] == last]
+        line = lines[field] if field in lines else found[0] if len(found) == 1 else None
         raise ConfigError(f"{file}{f', line {line}' if line else ''}: {error}", field=error.field) from None

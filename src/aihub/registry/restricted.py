@@ -21,7 +21,7 @@ from aihub.registry.allowlist import ALLOWED, PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STOP_REASON = "if you know where the file comes from, load it with trust=True; it is read in a confined process then too"
+TRUST_HINT = "if you know where the file comes from, load it with trust=True; it is read in a confined process then too"
 
 
 class Capture:
@@ -120,7 +120,7 @@ class RestrictedUnpickler(_PureUnpickler):  # type: ignore[misc] # see above
         """Return what stands for a name, or refuse it."""
         if not self._trust and ((module, name) not in ALLOWED or "." in name):
             raise ArtifactError(
-                f"the pickle names {module[:80]}.{name[:80]}, which is not allowed: {_STOP_REASON}"
+                f"the pickle names {module[:80]}.{name[:80]}, which is not allowed: {TRUST_HINT}"
             )
         found = self._find(module, name)
         self._known[id(found)] = found

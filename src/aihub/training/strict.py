@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import ValidationError as PydanticError
+from pydantic_core import PydanticCustomError
 
 from aihub.errors import ConfigError, did_you_mean
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from pydantic import ModelWrapValidatorHandler
 
 _SHOWN_CHARS = 60
+_Model = TypeVar("_Model", bound="StrictModel")
+_OURS = "aihub_config"
+_is_within: ContextVar[bool] = ContextVar("is_within", default=False)
+"""Whether a model is read as a field of another, which then knows the rest of the path."""
 
 
 class StrictModel(BaseModel):
@@ -27,24 +33,72 @@ class StrictModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _complain_in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        is_within = _is_within.get()
+        token = _is_within.set(True)
         try:
             model = handler(data)
         except PydanticError as error:
-            raise _as_config_error(error, cls.model_fields) from None
-        # Here and not as an "after" validator: pydantic would run a subclass's outside of this one.
-        model.check_agreement()
-        return model
+            found = _as_config_error(error, cls.model_fields)
+        except ConfigError as error:
+            found = error
+        else:
+            try:
+                return _agreed(model)
+            except ConfigError as error:
+                found = error
+        finally:
+            _is_within.reset(token)
+        if is_within:
+            # The one form of error to which pydantic adds where it was on its way out.
+            raise PydanticCustomError(_OURS, "refused", {"error": found})
+        raise found from None
 
     def check_agreement(self) -> None:
         """Compare fields with each other; a subclass raises `ConfigError` where they contradict."""
 
 
+def _agreed(model: _Model) -> _Model:
+    """Check a model's agreement; what that reads is no field of the model."""
+    # Here and not as an "after" validator: pydantic would run a subclass's outside of the one above.
+    token = _is_within.set(False)
+    try:
+        model.check_agreement()
+    finally:
+        _is_within.reset(token)
+    return model
+
+
+def beneath(path: str, error: ConfigError) -> ConfigError:
+    """Return an error of a part of a document as one of the whole: with the path of the part before its own.
+
+    >>> str(beneath("config", ConfigError("field 'horizon' is missing. Add it.", field="horizon")))
+    "field 'config.horizon' is missing. Add it."
+    """
+    if not path:
+        return error
+    if not error.field:
+        return ConfigError(str(error), field=path)
+    whole, message = f"{path}.{error.field}", str(error)
+    for before in (f"field {error.field!r}", error.field):
+        at = message.find(before)
+        # A path that stands in the text for itself, not as a part of another word.
+        if at == 0 or (at > 0 and before.startswith("field")):
+            message = message.replace(before, before.replace(error.field, whole), 1)
+            break
+    return ConfigError(message, field=whole)
+
+
 def _as_config_error(error: PydanticError, known: Iterable[str]) -> ConfigError:
     # A misspelt field is also a missing one; the spelling is the better hint.
-    errors = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    # Of the branches of a union the one that is a model of ours says most.
+    errors = sorted(
+        error.errors(include_url=False), key=lambda one: one["type"] not in ("extra_forbidden", _OURS)
+    )
     first = errors[0]
     path = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
     kind = first["type"]
+    if kind == _OURS:
+        return beneath(path, first["ctx"]["error"])
     if kind == "extra_forbidden":
         return ConfigError(
             f"unknown field {path!r}.{did_you_mean(path, known)} Rename or remove it.", field=path

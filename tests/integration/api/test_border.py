@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -240,3 +240,61 @@ def test_a_body_that_calls_itself_a_form_is_told_how_to_be_sent(api: Api) -> Non
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert "-H 'Content-Type: application/json'" in answer.json()["detail"]
     assert api.post("/ai/training/jobs/job_0/cancel", headers=form).status_code == 404
+
+
+def test_where_something_is_read_its_head_is_too(hub: Hub, api: Api) -> None:
+    register(hub)
+    made = api.post("/ai/training/jobs", JOB).json()["job_id"]
+    logs = f"/ai/training/jobs/{made}/logs"
+    for path in ("/health", "/ready", "/models", "/models/load", "/openapi.json", logs):
+        live = {"Accept": "text/event-stream"} if path == logs else None
+        head, get = api("HEAD", path, headers=live), api.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert api("HEAD", "/models/none").status_code == 404
+    assert api("HEAD", "/auth/github").status_code == 405
+    stranger = api.http.head("/models")
+    assert (stranger.status_code, stranger.content) == (401, b"")
+    assert 'method="HEAD",route="/health"' in api.get("/metrics").text
+
+
+JOB: dict[str, Any] = {"model_type": "forecast", "config": {"target": "load", "features": ["t"]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (
+            {"config": {"target": "load", "hyperparameters": {"max_depth": -5}}},
+            "config.hyperparameters.max_depth",
+        ),
+        (
+            {"config": {"target": "load", "hyperparameters": {"max_dept": 5}}},
+            "config.hyperparameters.max_dept",
+        ),
+        ({"config": {"target": "load", "horizn": 5}}, "config.horizn"),
+        ({"config": {}}, "config.target"),
+        (
+            {"policy": {"environments": {"production": {"approval": {"approvers": 0}}}}},
+            "policy.environments.production.approval.approvers",
+        ),
+        ({"data": {"path": "a", "url": "b"}}, "data"),
+        ({"priority": "urgent"}, "priority"),
+    ],
+)
+def test_an_error_names_the_whole_path_of_its_field(api: Api, change: dict[str, Any], field: str) -> None:
+    answer = api.post("/ai/training/jobs", {**JOB, **change})
+    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+    schedule = {"name": "n", "cron": "0 2 * * *", "job": {**JOB, **change}}
+    answer = api.post("/schedules", schedule)
+    assert (answer.status_code, answer.json()["field"]) == (422, f"job.{field}"), answer.text
+
+
+@pytest.mark.parametrize(
+    "cron", ["*/99999999999 * * * *", "*/60 * * * *", "0 */24 * * *", "0 0 */0 * *", "0 0 1 1/13 *"]
+)
+def test_a_step_beyond_its_field_is_refused(api: Api, cron: str) -> None:
+    answer = api.post("/schedules", {"name": "n", "cron": cron, "job": JOB})
+    assert (answer.status_code, answer.json()["field"]) == (422, "cron"), answer.text
+    assert "the step" in answer.json()["detail"]

@@ -80,6 +80,13 @@ def test_what_is_no_model_is_refused_and_leaves_nothing(hub: Hub, api: Api, boos
         assert api.post(PATH, content=booster, params=query).status_code == 422
 
 
+def test_a_refused_pickle_says_what_a_caller_can_do(api: Api) -> None:
+    answer = api.post(PATH, content=pickle.dumps(print))
+    assert answer.status_code == 422, answer.text
+    assert "trust" not in answer.json()["detail"]
+    assert "save_model" in answer.json()["detail"]
+
+
 def test_who_may_not_register_does_not(calls: Callable[..., Api], booster: bytes) -> None:
     assert calls("vera", Role.VIEWER).post(PATH, content=booster).status_code == 403
     assert calls("tom", Role.TRAINER).post(PATH, content=booster).status_code == 201

@@ -25,7 +25,9 @@ def test_the_guides_variable_alone_makes_a_channel_that_hears_everything() -> No
 def test_a_file_says_where_it_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "notify.yaml"
     file.write_text("channels:\n  ops:\n    kind: slack\n    url: {env: X}\nroutes:\n  - chanels: [ops]\n")
-    with pytest.raises(ConfigError, match=r"notify\.yaml, line 6: unknown field 'chanels'.*channels"):
+    with pytest.raises(
+        ConfigError, match=r"notify\.yaml, line 6: unknown field 'routes\.0\.chanels'.*channels"
+    ):
         load(file)
 
 

@@ -50,7 +50,7 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
         ("name: a\ntraining:\n  target: load\n  featurs: [t]\n", 4, "Did you mean 'features'"),
         ("name: a\ntraining:\n  target: load\n  horizon: 0\n", 4, "greater than or equal"),
         ("name: A b\ntraining:\n  target: load\n", 1, "pattern"),
-        ("name: a\ntraining: {}\n", 2, "'target' is missing"),
+        ("name: a\ntraining: {}\n", 2, "'training.target' is missing"),
         ("name: a\ntraining:\n  target: load\n  hyperparameters:\n    n: .nan\n", 5, "must be finite"),
         ("name: a\nname: b\n", 2, "written twice"),
         ("name: a\ntraining:\n  target: x\n  target: y\n", 4, "written twice"),
