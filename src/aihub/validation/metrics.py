@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.validation.profile.sums import ClassificationSums, RegressionSums, area
+from aihub.validation.skill import season_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,21 +107,9 @@ def seasonal_scale(
 ) -> float:
     """Mean absolute error of repeating the value of `season` steps before, within each series.
 
-    Rows are put in time order where `timestamps` are given. NaN where no pair of finite values is `season` apart.
+    With `timestamps` a step is a step of time, whatever rows are missing. NaN where no pair of finite values is `season` apart.
     """
-    if season < 1 or season >= len(y_true):
-        return math.nan
-    y, keys = y_true, series
-    if timestamps is not None:
-        order = np.argsort(timestamps, kind="stable")
-        if series is not None:
-            codes = np.unique(series.astype(str), return_inverse=True)[1]
-            order = order[np.argsort(codes[order], kind="stable")]
-            keys = codes[order]
-        y = y_true[order]
-    gaps = np.abs(y[season:] - y[:-season])
-    if keys is not None:
-        gaps = gaps[keys[season:] == keys[:-season]]
+    gaps = np.abs(y_true - season_before(y_true, season, timestamps=timestamps, series=series))
     gaps = gaps[np.isfinite(gaps)]
     return float(gaps.mean()) if gaps.size else math.nan
 

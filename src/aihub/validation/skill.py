@@ -84,6 +84,34 @@ def seasonal_naive(
     return None if best is None else (best[1], best[2], best[3] / 1e6)
 
 
+def season_before(
+    y: FloatArray,
+    season_steps: int,
+    *,
+    timestamps: NDArray[np.datetime64] | None = None,
+    series: NDArray[Any] | None = None,
+) -> FloatArray:
+    """Value of the same series `season_steps` before each row, in row order; NaN where there is none.
+
+    With `timestamps` the value is looked up by time, so that gaps and any order of rows do no harm; else rows are steps.
+    """
+    found = np.full(y.shape, np.nan)
+    rows = np.arange(y.size)
+    if timestamps is not None:
+        rows = np.flatnonzero(~np.isnat(timestamps))
+    if season_steps < 1 or len(rows) < 2:  # noqa: PLR2004 - a season takes two values
+        return found
+    codes = _codes(series, rows)
+    stamps = rows if timestamps is None else timestamps[rows].astype("datetime64[us]").astype(np.int64)
+    order = np.lexsort((stamps, codes))
+    rows, stamps, codes = rows[order], stamps[order], codes[order]
+    if timestamps is None:
+        stamps = np.arange(len(rows)) - np.searchsorted(codes, codes)
+    here, there = _matches(stamps, codes, season_steps * _step(stamps, codes))
+    found[rows[here]] = y[rows[there]]
+    return found
+
+
 def _codes(series: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     if series is None or len(series) <= int(rows.max()):
         return np.zeros(len(rows), dtype=np.intp)

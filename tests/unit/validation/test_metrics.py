@@ -138,6 +138,13 @@ def test_the_seasonal_scale_stays_within_a_series_and_sorts_by_time() -> None:
     assert seasonal_scale(y, 1, timestamps=time, series=series) == pytest.approx((1 + 1 + 2 + 2) / 4)
 
 
+def test_the_seasonal_scale_knows_that_a_row_is_missing() -> None:
+    hours = np.delete(np.arange(96), 30)
+    y = np.sin(hours / 24 * 2 * np.pi) + 5
+    stamps = np.datetime64("2026-01-01", "us") + hours * np.timedelta64(1, "h")
+    assert seasonal_scale(y, 24, timestamps=stamps) == pytest.approx(0, abs=1e-12)
+
+
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="2 targets but 3 predictions"):
         regression_metrics(np.ones(2), np.ones(3))

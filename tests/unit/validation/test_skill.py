@@ -71,3 +71,25 @@ def test_reliability_of_a_calibrated_score_is_near_zero() -> None:
 def test_reliability_of_one_row() -> None:
     found = skill.reliability(np.array([1.0]), np.array([0.25]))
     assert found.error == 0.75
+
+
+def test_the_value_before_is_looked_up_by_time_where_rows_are_missing() -> None:
+    y = np.arange(len(HOURS), dtype=float)
+    kept = np.ones(len(HOURS), bool)
+    kept[100:107] = False
+    kept[300] = False
+    order = np.random.default_rng(0).permutation(np.flatnonzero(kept))
+    series = np.array(["a", "b"], dtype=object)[np.arange(len(HOURS)) // 300]
+    found = skill.season_before(y[order], 24, timestamps=HOURS[order], series=series[order])
+    has = np.isfinite(found)
+    np.testing.assert_array_equal(y[order][has] - found[has], 24)
+    gone = {100 + k + 24 for k in range(7)} | {324} | set(range(24)) | set(range(301, 324))
+    assert set(order[~has].tolist()) == gone - set(np.flatnonzero(~kept).tolist())
+
+
+def test_without_times_rows_are_steps_of_their_series() -> None:
+    found = skill.season_before(
+        np.array([1.0, 10.0, 2.0, 20.0, 3.0]), 1, series=np.array(["a", "b", "a", "b", "a"], dtype=object)
+    )
+    np.testing.assert_array_equal(found, [np.nan, np.nan, 1.0, 10.0, 2.0])
+    assert np.isnan(skill.season_before(np.ones(3), 5)).all()

@@ -19,6 +19,7 @@ from aihub.validation.metrics import (
 )
 from aihub.validation.report.diagnostics import error_plots
 from aihub.validation.results import CheckResult, Finding, worst
+from aihub.validation.skill import season_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,31 +203,15 @@ def _references(
             y_true, subject.champion_pred
         )
     if any(kind.endswith("naive") for kind in kinds) and subject.season_steps is not None:
-        naive = seasonal_naive(subject)
+        naive = season_before(
+            y_true, subject.season_steps, timestamps=subject.timestamps, series=subject.series
+        )
         shared = np.isfinite(naive)
         if shared.any():
             found["naive"] = regression_metrics(y_true[shared], naive[shared])
             own = regression_metrics(y_true[shared], subject.y_pred[shared])
             found["naive"] |= {f"own_{name}": value for name, value in own.items()}
     return found
-
-
-def seasonal_naive(subject: Subject) -> FloatArray:
-    """Target of `season_steps` before within the series, in row order; NaN where there is none."""
-    y_true, season = _labels(subject), subject.season_steps or 1
-    result = np.full(y_true.shape, np.nan)
-    keys = np.zeros(y_true.size, np.intp)
-    if subject.series is not None:
-        keys = np.unique(subject.series.astype(str), return_inverse=True)[1]
-    order = np.arange(y_true.size)
-    if subject.timestamps is not None:
-        order = np.argsort(subject.timestamps, kind="stable")
-    order = order[np.argsort(keys[order], kind="stable")]
-    if season < order.size:
-        now, before = order[season:], order[:-season]
-        same = keys[now] == keys[before]
-        result[now[same]] = y_true[before[same]]
-    return result
 
 
 def _plain(value: float) -> float | None:

@@ -275,11 +275,19 @@ def _tile(check: CheckResult, finding: Finding, baseline: Any) -> Iterator[Marku
         " ",
         badge(state_of(check, finding)),
     )
-    yield element("dd", brief(finding.observed), class_="big")
+    metrics = check.details.get("metrics")
+    whole = (
+        metrics.get(finding.subject, finding.observed) if isinstance(metrics, Mapping) else finding.observed
+    )
+    is_part = "_vs_" in str(finding.extra.get("kind", "")) and whole != finding.observed
+    yield element("dd", brief(whole if is_part else finding.observed), class_="big")
     room = margin(finding)
     if finding.limit is not None:
         shown = [gauge(room), f" {margin_text(room)}"] if room is not None else []
         yield element("dd", f"limit {brief(finding.limit)}", class_="under")
+        if is_part:
+            # A forecast that repeats the day before has no answer for the first one.
+            yield element("dd", f"{brief(finding.observed)} where both answer", class_="under")
         yield element("dd", "margin", shown, class_="under") if shown else Markup("")
     before = baseline.get(finding.subject) if isinstance(baseline, Mapping) else None
     if isinstance(before, Mapping) and isinstance(change := before.get("degradation_pct"), int | float):

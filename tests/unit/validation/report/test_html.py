@@ -228,3 +228,26 @@ def test_what_was_set_stands_before_the_defaults(html: str) -> None:
         < html.index("1 defaults in force")
         < html.index("baseline_comparison.tolerance")
     )
+
+
+def test_a_tile_shows_the_metric_of_all_rows_also_where_its_limit_is_a_reference(
+    named_report: Named,
+) -> None:
+    finding = Finding(
+        subject="mae",
+        outcome=Outcome.PASSED,
+        observed=1005.78,
+        limit=1192.9,
+        message="",
+        extra={"kind": "max_vs_naive"},
+    )
+    report = named_report("performance")
+    checks = [
+        replace(one, findings=(finding,), details={"metrics": {"mae": 1008.71}})
+        if one.name == "performance"
+        else one
+        for one in report.checks_run
+    ]
+    said = Page(render_html(replace(report, checks_run=tuple(checks)))).texts
+    assert "1,008.7" in said
+    assert "1,005.8 where both answer" in said
