@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+_TENANT = re.compile(rb'[{,]tenant="((?:[^"\\]|\\.)*)"')
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 WORKER_SILENT_S = 60.0
 """A worker that was not seen for so long counts as gone."""
@@ -49,11 +51,18 @@ class Metrics:
         self.requests.labels(method, route, str(status or 499)).inc()
         self.durations.labels(method, route).observe(took_s)
 
-    def scrape(self, engine: Engine, now: datetime) -> bytes:
-        """Return all metrics as text; asks the database for those that are its."""
+    def scrape(self, engine: Engine, now: datetime, *, tenant: str | None) -> bytes:
+        """Return metrics as text; asks the database for those that are its.
+
+        Parameters
+        ----------
+        tenant
+            Leaves out what is said of other tenants; None: everything.
+        """
         with read(engine, tenant=EVERY_TENANT) as connection:
             self._read(connection, now)
-        return generate_latest(self.registry)
+        text = generate_latest(self.registry)
+        return text if tenant is None else _of_tenant(text, tenant)
 
     def _read(self, connection: Connection, now: datetime) -> None:
         self.jobs.clear()
@@ -67,6 +76,12 @@ class Metrics:
         self.approvals.set(_count(connection, approvals, approvals.c.state == "pending"))
         self.outbox.set(_count(connection, outbox, outbox.c.done_at.is_(None)))
         self.workers.set(live_workers(connection, now))
+
+
+def _of_tenant(text: bytes, tenant: str) -> bytes:
+    own = tenant.encode()
+    lines = text.splitlines(keepends=True)
+    return b"".join(line for line in lines if (named := _TENANT.search(line)) is None or named[1] == own)
 
 
 def live_workers(connection: Connection, now: datetime) -> int:

@@ -106,8 +106,12 @@ def readiness(hub: Hub, now: datetime) -> Readiness:
     },
 )
 def metrics(request: Request, who: Annotated[Caller, Depends(Needs("metrics:read"))]) -> Response:
-    """Return requests and latencies of this process; jobs, approvals, outbox and workers of the hub."""
-    body = request.app.state.metrics.scrape(who.hub.engine, who.now)
+    """Return requests and latencies of this process; jobs, approvals, outbox and workers of the hub; models of the caller's tenant.
+
+    The key of an operator sees the models of every tenant.
+    """
+    tenant = None if who.identity.is_operator else who.tenant
+    body = request.app.state.metrics.scrape(who.hub.engine, who.now, tenant=tenant)
     return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

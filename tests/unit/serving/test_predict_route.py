@@ -18,6 +18,7 @@ from aihub.serving import protocol
 from aihub.store import keys
 from aihub.store.engine import write
 from aihub.types import Role
+from hubs import give_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -280,6 +281,11 @@ def test_what_was_answered_is_in_the_log_and_in_the_metrics(
     labels = '{environment="production",model="load",tenant="default"}'
     assert f"aihub_predictions_total{labels} 3.0" in text
     assert f"aihub_predict_refused_total{labels} 1.0" in text
+    other = call("GET", "/metrics", token=token_of(hub, Role.VIEWER, now, tenant="acme")).text
+    assert 'tenant="' not in other
+    assert "aihub_jobs" in other
+    everything = call("GET", "/metrics", token=give_key(hub, "operator", tenant="*")).text
+    assert f"aihub_predictions_total{labels} 3.0" in everything
 
 
 def test_a_full_log_is_seen(call: Caller, pool: ServingPool) -> None:
