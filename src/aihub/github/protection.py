@@ -274,7 +274,9 @@ def read_question(body: bytes, api_url: str) -> Question | None:
     )
 
 
-def verdict(rows: Sequence[tuple[str, int, str]], active: int, *, waited: timedelta) -> Verdict:
+def verdict(
+    rows: Sequence[tuple[str, int, str]], active: int, *, waited: timedelta, undone: Sequence[str] = ()
+) -> Verdict:
     """Return the answer for a commit: yes when all of its versions passed their gates, no when one did not. Pure.
 
     Parameters
@@ -283,10 +285,15 @@ def verdict(rows: Sequence[tuple[str, int, str]], active: int, *, waited: timede
         Model, number and status of each version of the commit.
     active
         Jobs for the commit that are not done.
+    undone
+        Models whose last job for the commit came to no version: what is missing has passed no gate.
     """
     failed = [f"{model} (version {number})" for model, number, status in rows if status != "candidate"]
     if failed:
         return Verdict("rejected", f"The gate failed: {', '.join(failed[:5])}.")
+    if rows and not active and undone:
+        message = f"No version of {', '.join(undone[:5])} came of this commit: the job failed or was cancelled. Retry it and run the workflow again."
+        return Verdict("rejected", message)
     if rows and not active:
         return Verdict(
             "approved", f"The gate passed: {', '.join(f'{m} (version {n})' for m, n, _ in rows[:5])}."
@@ -317,9 +324,21 @@ def judged(connection: Connection, *, tenant: str, sha: str) -> tuple[list[tuple
     return list(newest.values()), connection.scalar(active) or 0
 
 
+def undone_jobs(connection: Connection, *, tenant: str, sha: str) -> list[str]:
+    """Models whose last job for a commit failed or was cancelled."""
+    query = sa.select(jobs.c.model, jobs.c.state).where(
+        jobs.c.tenant_id == tenant, jobs.c.payload["git_commit"].as_string() == sha
+    )
+    last = {row.model or "a model": row.state for row in connection.execute(query.order_by(jobs.c.id))}
+    return sorted(model for model, state in last.items() if state in {"failed", "cancelled"})
+
+
 def _verdict_on(connection: Connection, gate: Mapping[Any, Any], now: datetime) -> Verdict:
-    found = judged(connection, tenant=gate["tenant_id"], sha=gate["sha"])
-    return verdict(*found, waited=now - gate["created_at"])
+    where = {"tenant": gate["tenant_id"], "sha": gate["sha"]}
+    rows, active = judged(connection, **where)
+    # Looked for only where nothing else speaks against a yes: it reads every job of the tenant.
+    undone = undone_jobs(connection, **where) if rows and not active else []
+    return verdict(rows, active, waited=now - gate["created_at"], undone=undone)
 
 
 def _number(value: Any) -> str:

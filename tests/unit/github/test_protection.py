@@ -158,6 +158,35 @@ def test_a_question_waits_for_the_jobs_of_its_commit_alone(hooks: Webhooks, engi
     assert hooks.decide_pending(NOW) == 1
 
 
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_a_model_whose_job_came_to_nothing_has_passed_no_gate(
+    hooks: Webhooks, engine: Engine, end: str
+) -> None:
+    add_version(engine)
+    with engines.write(engine, tenant="default") as connection:
+        given = {"tenant": "default", "kind": "train", "submitted_by": "ann", "now": NOW, "model": "anomaly"}
+        for _ in range(2):
+            enqueue(connection, payload={"git_commit": SHA}, **given)
+        connection.execute(sa.update(jobs).where(jobs.c.id == 1).values(state="completed"))
+        connection.execute(sa.update(jobs).where(jobs.c.id == 2).values(state=end))
+    take(hooks, body())
+    ((_, payload),) = due(engine)
+    assert payload["state"] == "rejected"
+    assert "anomaly" in payload["comment"]
+
+
+def test_a_job_that_failed_and_was_done_again_is_forgiven(hooks: Webhooks, engine: Engine) -> None:
+    add_version(engine)
+    with engines.write(engine, tenant="default") as connection:
+        given = {"tenant": "default", "kind": "train", "submitted_by": "ann", "now": NOW, "model": "load"}
+        for _ in range(2):
+            enqueue(connection, payload={"git_commit": SHA}, **given)
+        connection.execute(sa.update(jobs).where(jobs.c.id == 1).values(state="failed"))
+        connection.execute(sa.update(jobs).where(jobs.c.id == 2).values(state="waiting"))
+    take(hooks, body())
+    assert [payload["state"] for _, payload in due(engine)] == ["approved"]
+
+
 def test_a_replayed_webhook_does_nothing_under_whatever_id(hooks: Webhooks, engine: Engine) -> None:
     add_version(engine)
     assert take(hooks, body()) == "taken"
