@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +111,8 @@ def _data(version: Version) -> dict[str, Any]:
 def _library(name: str, number: str) -> dict[str, Any]:
     if name == "python":
         return {"type": "platform", "bom-ref": "platform:python", "name": name, "version": number}
-    purl = f"pkg:pypi/{name}@{number}"
+    # A local version (2.1+cpu) has a sign that a package URL would read otherwise.
+    purl = f"pkg:pypi/{quote(name, safe='')}@{quote(number, safe='')}"
     return {"type": "library", "bom-ref": purl, "name": name, "version": number, "purl": purl}
 
 

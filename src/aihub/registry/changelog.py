@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from aihub.registry.records import Action, Status
+from aihub.validation.report.wording import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,11 +46,11 @@ def _entry(before: Version | None, version: Version, deployments: Sequence[Deplo
     yield f"## {version.semantic} - {version.created_at:%Y-%m-%d}{rejected}"
     yield ""
     commit = f", commit {version.git_commit[:12]}" if version.git_commit else ""
-    yield f"Version {version.number} by {version.created_by}{commit}, artefact sha256 {version.digest[:12]}."
+    yield f"Version {version.number} by {_line(version.created_by)}{commit}, artefact sha256 {version.digest[:12]}."
     yield ""
     changes = list(_changes(before, version))
     for change in changes or ["trained again: same configuration, same data"]:
-        yield f"- {change}"
+        yield f"- {_line(change)}"
     figures = [
         f"{name} {version.metrics[name]:.4g}{_against(before, name, version.metrics[name])}"
         for name in SHOWN_METRICS
@@ -108,4 +110,13 @@ def _served(deployment: Deployment) -> str:
         how = "rolled back" if deployment.ended_by is Action.ROLLBACK else "replaced"
         ended = f", {how} {deployment.ended_at:%Y-%m-%d %H:%M}"
     start = f"{deployment.started_at:%Y-%m-%d %H:%M}"
-    return f"{verb} {deployment.environment} {start} by {deployment.actor}{ended}: {' '.join(deployment.reason.split())}"
+    return f"{verb} {deployment.environment} {start} by {_line(deployment.actor)}{ended}: {_line(deployment.reason)}"
+
+
+def _line(text: str) -> str:
+    r"""Return what somebody has written as text of one line: no heading of its own, no link, no HTML.
+
+    >>> _line("fine\n## v9.9.9 <b> [a](http://x)")
+    'fine ## v9.9.9 \\<b> \\[a](http://x)'
+    """
+    return re.sub(r"([<\[`])", r"\\\1", plain(text))
