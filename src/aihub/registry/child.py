@@ -11,7 +11,7 @@ from typing import Any
 
 from aihub.errors import AIHubError
 from aihub.registry import frames
-from aihub.registry.confinement import confine, limit_resources, readable_paths
+from aihub.registry.confinement import confine, limit_resources, readable_paths, refuse_processes
 
 PARENT_CHECK_S = 1.0
 """How often the child looks whether its parent is still there."""
@@ -33,6 +33,8 @@ def main(arguments: dict[str, Any]) -> None:
     layers = confine(readable_paths(arguments["path"]))
     # After the confinement: a thread from before it would not be confined.
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    if "seccomp" not in layers:
+        refuse_processes()
     sys.setrecursionlimit(3000)
     state: dict[str, Any] = {"layers": layers}
     while (frame := frames.read(requests)) is not None:

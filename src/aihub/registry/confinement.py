@@ -81,15 +81,26 @@ SYSTEM_READABLE = (
 
 
 def limit_resources(*, memory_bytes: int, cpu_s: int) -> None:
-    """Bound memory, processor time, files; no core dump, no growing file, no new process."""
+    """Bound memory, processor time, files; no core dump, no growing file."""
     wanted = {
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: 256,
-        resource.RLIMIT_NPROC: 0,
     }
+    _bound(wanted)
+
+
+def refuse_processes() -> None:
+    """Let no new process begin, where the kernel's filter does not see to that.
+
+    The bound counts threads too, for everybody but root: it comes after those that are needed have begun.
+    """
+    _bound({resource.RLIMIT_NPROC: 0})
+
+
+def _bound(wanted: dict[int, int]) -> None:
     for name, value in wanted.items():
         _, hard = resource.getrlimit(name)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -25,6 +25,18 @@ def test_the_child_confines_itself_before_it_answers() -> None:
         assert "seccomp" in layers
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux counts threads as processes, and has the filter"
+)
+def test_the_child_may_have_threads_whoever_runs_it() -> None:
+    # Root is not held to the bound: only for others it would end the child at its first thread.
+    with Child() as child:
+        layers = _layers(child)
+        bounds = Path(f"/proc/{child._process.pid}/limits").read_text(encoding="ascii")
+    (processes,) = [line.split()[2] for line in bounds.splitlines() if line.startswith("Max processes")]
+    assert ("seccomp" in layers) == (processes != "0")
+
+
 def test_an_unknown_request_is_an_error_and_the_child_lives() -> None:
     with Child() as child:
         with pytest.raises(ArtifactError, match="KeyError"):
