@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aihub.errors import ConflictError
 from aihub.store import isolation
-from aihub.store.engine import EVERY_TENANT, SCHEMA, read, write
+from aihub.store.engine import EVERY_TENANT, LOCK_TIMEOUT_MS, SCHEMA, read, write
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -20,6 +20,8 @@ HEAD = "0010"
 VERSION_TABLE = "aihub_schema_version"
 """Not Alembic's default name, which MLflow and others use in the same database."""
 _LOCK = 0x61696875
+_WAIT_S = 600
+"""How long a process waits for another one that migrates the same database."""
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -56,7 +58,12 @@ def _migrate(engine: Engine, revision: str, *, down: bool = False) -> None:
 
     with write(engine, tenant=EVERY_TENANT) as connection:
         if connection.dialect.name == "postgresql":
+            # Another process's migration, and our own of large tables, may take longer than any request may.
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            # The tables themselves are not waited for that long: everything behind us would wait too.
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         config = _config(connection)
         try:
