@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from aihub.delivery import jobs, lease
 from aihub.delivery.queue import Queue
-from aihub.store import schema
 from aihub.store.access_tables import tenants
-from aihub.store.engine import EVERY_TENANT, create, read, write
+from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import jobs as rows
+from databases import sqlite_at
 from deliveries import AUDIT, NOW, enqueue, identity
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class QueueRules(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.engine = create(f"sqlite:///{Path(self.folder.name) / 'hub.db'}")
-        schema.upgrade(self.engine)
+        self.engine = sqlite_at(Path(self.folder.name) / "hub.db")
         with write(self.engine, tenant=EVERY_TENANT) as connection:
             for tenant in TENANTS:
                 row = {"tenant_id": tenant, "created_by": "x", "created_at": NOW, "is_active": True}

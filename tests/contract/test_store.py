@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from databases import Server
+
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -81,6 +83,22 @@ def test_processes_that_start_together_make_the_tables_once(empty_database: Engi
     url = empty_database.url.render_as_string(hide_password=False).replace("+psycopg", "")
     starts = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(3)]
     assert [start.wait(120) for start in starts] == [0, 0, 0]
+
+
+@pytest.mark.postgres
+def test_a_start_waits_longer_for_a_migration_than_a_request_for_a_lock(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aihub.store.engine.LOCK_TIMEOUT_MS", 100)
+    with server.fresh() as engine, engine.connect() as other:
+        other.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": schema._LOCK})
+        start = threading.Thread(target=schema.upgrade, args=(engine,))
+        start.start()
+        start.join(0.5)
+        other.rollback()
+        start.join(60)
+        with read(engine, tenant=EVERY_TENANT) as connection:
+            assert schema.current(connection) == schema.HEAD
 
 
 def test_every_table_has_a_tenant() -> None:

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,27 +114,87 @@ def mortal_server(binaries: Path | None = None, *, is_durable: bool = True) -> I
         server.close()
 
 
-@contextmanager
-def _fresh_database(server: str) -> Iterator[Engine]:
-    """Yield an engine on a database of its own, as a role that owns it and is, as in production, no superuser."""
-    url = sa.make_url(server)
-    name = f"t_{os.urandom(6).hex()}"
-    admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE ROLE {name} LOGIN"))
-        connection.execute(sa.text(f"CREATE DATABASE {name} OWNER {name}"))
-    engine = create(url.set(database=name, username=name).render_as_string(hide_password=False))
-    try:
-        yield engine
-    finally:
+@cache
+def _newest_file() -> bytes:
+    """A SQLite file with the newest tables; made once a process, because migrating takes as long as most tests do."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        engine = create(f"sqlite:///{path}")
+        schema.upgrade(engine)
+        # The last connection that closes moves what is in the log into the file.
         engine.dispose()
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-            connection.execute(sa.text(f"DROP ROLE {name}"))
-        admin.dispose()
+        return path.read_bytes()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def lay_tables(path: Path) -> Path:
+    """Put a SQLite file with the newest tables at `path`, where there is none yet."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(_newest_file())
+    return path
+
+
+def sqlite_at(path: Path) -> Engine:
+    """Return an engine on a SQLite file with the newest tables."""
+    return create(f"sqlite:///{lay_tables(path)}")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server; databases in it belong to a role that is, as in production, no superuser."""
+
+    url: str
+    owner: str = "hub"
+
+    @contextmanager
+    def admin(self) -> Iterator[sa.Connection]:
+        """Yield a connection of the superuser."""
+        engine = sa.create_engine(
+            sa.make_url(self.url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def engine(self, name: str) -> Engine:
+        """Return an engine on a database, as its owner."""
+        url = sa.make_url(self.url).set(database=name, username=self.owner)
+        return create(url.render_as_string(hide_password=False))
+
+    @contextmanager
+    def fresh(self, template: str = "template1") -> Iterator[Engine]:
+        """Yield an engine on a copy of `template`, which is dropped at the end."""
+        name = f"t_{os.urandom(6).hex()}"
+        with self.admin() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {self.owner}"))
+        engine = self.engine(name)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+            with self.admin() as connection:
+                connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def server(postgresql_url: str) -> Server:
+    """The private server, with the database `newest`: migrating takes longer than most tests, copying does not."""
+    server = Server(postgresql_url)
+    with server.admin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {server.owner} LOGIN"))
+        connection.execute(sa.text(f"CREATE DATABASE newest OWNER {server.owner}"))
+    engine = server.engine("newest")
+    schema.upgrade(engine)
+    engine.dispose()
+    return server
+
+
+ON_BOTH = pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+
+
+@ON_BOTH
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An engine on a database without tables."""
     if request.param == "sqlite":
@@ -140,20 +202,26 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
         yield engine
         engine.dispose()
         return
-    with _fresh_database(request.getfixturevalue("postgresql_url")) as engine:
+    with request.getfixturevalue("server").fresh() as engine:
+        yield engine
+
+
+@ON_BOTH
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine on a database with the newest tables."""
+    if request.param == "sqlite":
+        # Observations are kept in a file beside it.
+        lay_tables(tmp_path / "monitoring.db")
+        engine = sqlite_at(tmp_path / "hub.db")
+        yield engine
+        engine.dispose()
+        return
+    with request.getfixturevalue("server").fresh("newest") as engine:
         yield engine
 
 
 @pytest.fixture
-def database(empty_database: Engine) -> Engine:
-    """An engine on a database with the newest tables."""
-    schema.upgrade(empty_database)
-    return empty_database
-
-
-@pytest.fixture
-def postgresql(postgresql_url: str) -> Iterator[Engine]:
+def postgresql(server: Server) -> Iterator[Engine]:
     """An engine on a PostgreSQL database with the newest tables."""
-    with _fresh_database(postgresql_url) as engine:
-        schema.upgrade(engine)
+    with server.fresh("newest") as engine:
         yield engine

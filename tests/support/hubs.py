@@ -16,10 +16,11 @@ import uvicorn
 from aihub.hub import Hub, opened
 from aihub.registry.artifacts import Manifest, pack
 from aihub.registry.lineage import collect
-from aihub.settings import from_environment
+from aihub.settings import Settings, from_environment
 from aihub.store import keys, tenants
 from aihub.store.engine import EVERY_TENANT, write
 from aihub.types import OPERATOR_TENANT, Role
+from databases import lay_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +52,15 @@ def served(app: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(20)
         listening.close()
+
+
+@contextmanager
+def hub_in(home: Path, **settings: Any) -> Iterator[Hub]:
+    """A hub on SQLite in an empty folder."""
+    for name in ("hub.db", "monitoring.db"):
+        lay_tables(home / name)
+    with opened(Settings(home=home, mlflow_tracking_uri="off", **settings)) as hub:
+        yield hub
 
 
 @contextmanager

@@ -13,16 +13,18 @@ import pytest
 from aihub import auth
 from aihub.access import SCOPES, Verified
 from aihub.errors import ConfigError, ForbiddenError, NotFoundError, UnauthorizedError
-from aihub.hub import Hub, opened
 from aihub.settings import DEFAULT_TENANT, Settings
 from aihub.store import keys, tenants
 from aihub.store.credentials import NewKey, id_of, new_token
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.types import OPERATOR_TENANT, Identity, Role
+from hubs import hub_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from aihub.hub import Hub
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -59,7 +61,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with opened(Settings(home=tmp_path, mlflow_tracking_uri="off")) as hub:
+    with hub_in(tmp_path) as hub:
         with write(hub.engine, tenant=EVERY_TENANT) as connection:
             tenants.create(connection, "acme", actor="root", now=NOW, audit=hub.audit)
         yield House(hub)

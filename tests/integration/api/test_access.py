@@ -94,7 +94,7 @@ def test_the_audit_log_is_found_by_who_what_and_when(api: Api, calls: Callable[.
         ({"principal": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}, ""), ({"principal": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00"}, "expires_at"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_key_that_cannot_be_made_says_why(api: Api, body: dict[str, object], field: str) -> None:
     answer = api.post("/keys", body)
     assert answer.status_code == 422

@@ -223,7 +223,7 @@ def test_the_audit_log_is_read_in_pages_and_verified(hub: Hub, api: Api) -> None
     assert api.get("/audit/verify").json()["is_intact"] is True
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_slip_in_a_parameters_name_does_not_let_everything_through(api: Api) -> None:
     answer = api.get("/ai/training/jobs", params={"state": "queued"})
     assert answer.status_code == 422

@@ -130,7 +130,7 @@ def test_a_key_is_of_one_body_whatever_its_type_is_called(api: Api) -> None:
         ({"policy": 3}, "policy"), ({"validation": []}, "validation"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_wrong_request_names_its_field(api: Api, change: dict[str, Any], field: str) -> None:
     answer = api.post(JOBS, {**OWN, **change})
     assert answer.status_code in (404, 422), answer.text
@@ -138,7 +138,7 @@ def test_a_wrong_request_names_its_field(api: Api, change: dict[str, Any], field
     assert api.get(JOBS).json()["items"] == []
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_data_that_is_not_allowed_is_refused_at_once(api: Api) -> None:
     for data in ({"path": "/etc/passwd"}, {"url": "https://example.com/x.csv"}, {"url": "s3://bucket/key"}):
         answer = api.post(JOBS, {**OWN, "data": data})

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from aihub.hub import Hub
     from hubs import Api
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def approval(hub: Hub) -> Approval:
         reason="better",
     )
     with write(hub.engine, tenant="default") as connection:
-        outcome = deployments.deploy(connection, hub.registry, order, NOW)
+        outcome = deployments.deploy(connection, hub.registry, order, now())
     assert outcome.approval is not None, outcome
     return outcome.approval
 
@@ -53,7 +55,7 @@ def link(hub: Hub, approval: Approval, /, **changes: Any) -> str:
         "approval": approval.uid,
         "decision": "approve",
         "digest": approval.artifact_digest,
-        "expires_at": int((NOW + timedelta(hours=1)).timestamp()),
+        "expires_at": int((now() + timedelta(hours=1)).timestamp()),
         "principal": "bob",
     }
     return f"/links/{sign(DecisionLink(**{**given, **changes}), link_key(hub.audit.key))}"

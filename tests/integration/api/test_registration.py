@@ -52,7 +52,7 @@ class Evil:
         return (__import__("os").system, ("touch /tmp/aihub-was-here",))
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_is_no_model_is_refused_and_leaves_nothing(hub: Hub, api: Api, booster: bytes) -> None:
     wrong = [
         b"",

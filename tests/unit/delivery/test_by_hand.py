@@ -9,13 +9,16 @@ import pytest
 
 from aihub.delivery.by_hand import ByHand
 from aihub.errors import ConfigError, ConflictError, NotFoundError
-from aihub.hub import Hub, opened
+from aihub.hub import opened
 from aihub.settings import Settings
 from aihub.store.engine import read
+from hubs import hub_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from aihub.hub import Hub
 
 COMMIT = "c" * 40
 
@@ -36,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    with opened(Settings(home=tmp_path / "hub", mlflow_tracking_uri="off")) as hub:
+    with hub_in(tmp_path / "hub") as hub:
         yield hub
 
 

@@ -7,8 +7,7 @@ import pytest
 from aihub.delivery import datasets, fetching
 from aihub.errors import AIHubError, ConfigError, ForbiddenError, InputError, UnavailableError
 from aihub.settings import from_environment
-from aihub.store import schema
-from aihub.store.engine import create
+from databases import sqlite_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +20,7 @@ CSV = b"timestamp,load\n2024-01-01,1\n"
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    found = create(f"sqlite:///{tmp_path / 'hub.db'}")
-    schema.upgrade(found)
+    found = sqlite_at(tmp_path / "hub.db")
     yield found
     found.dispose()
 

@@ -21,15 +21,15 @@ from aihub.delivery import approvals, deployments, due, rollouts
 from aihub.delivery.orders import DeployOrder, RollbackOrder
 from aihub.delivery.strategy import Live
 from aihub.errors import ConflictError, ForbiddenError
-from aihub.store import schema
 from aihub.store.access_tables import audit
-from aihub.store.engine import create, read, write
+from aihub.store.engine import read, write
 from aihub.store.job_tables import approvals as approval_table
 from aihub.store.job_tables import decisions
 from aihub.store.job_tables import rollouts as rollout_table
 from aihub.store.tables import deployments as deployment_table
 from aihub.store.tables import versions
 from aihub.types import Role
+from databases import sqlite_at
 from orders import MODEL, NOW, register, registry_on, somebody
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class DeliveryRules(RuleBasedStateMachine):
         # In memory where the system has such a folder: every change waits for the disk otherwise.
         memory = Path("/dev/shm")  # noqa: S108 - only a folder for mkdtemp
         self.folder = Path(tempfile.mkdtemp(prefix="aihub-rules-", dir=memory if memory.exists() else None))
-        self.engine = create(f"sqlite:///{self.folder / 'hub.db'}")
-        schema.upgrade(self.engine)
+        self.engine = sqlite_at(self.folder / "hub.db")
         self.registry = registry_on(self.engine, self.folder)
         self.now = NOW
         self.made = 0

@@ -16,9 +16,8 @@ from aihub.notify.message import Notice, Severity
 from aihub.registry.artifacts import ArtifactStore, Manifest, pack
 from aihub.registry.lineage import collect
 from aihub.registry.registry import Registry
-from aihub.store import schema
 from aihub.store.audit import AuditLog
-from aihub.store.engine import create
+from databases import sqlite_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +28,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
     """Version 1 serves; version 2 is better and waits; version 3 was rejected."""
-    engine = create(f"sqlite:///{tmp_path / 'hub.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "hub.db")
     made = Registry(engine, ArtifactStore(tmp_path / "artifacts"), AuditLog(b"k" * 32))
     for number, (mae, passed) in enumerate([(45.0, True), (38.5, True), (90.0, False)]):
         digest = made.artifacts.put(

@@ -11,10 +11,9 @@ from aihub.auth import Authenticator
 from aihub.github import policies
 from aihub.github.protection import EVENT, MAX_BYTES
 from aihub.github.trust import TrustPolicy
-from aihub.hub import opened
-from aihub.settings import Settings
 from aihub.store import engine as engines
 from github_side import AUDIENCE, NOW, SECRET, WORKFLOW, Issuer, body, signed
+from hubs import hub_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +58,7 @@ def http(issuer: Issuer, tmp_path: Path) -> Iterator[Caller]:
         job_workflow_ref=WORKFLOW,
         environment="production",
     )
-    with opened(Settings(home=tmp_path / "home", **given)) as hub:
+    with hub_in(tmp_path / "home", **given) as hub:
         with engines.write(hub.engine, tenant="default") as connection:
             policies.add(connection, trusted, actor="alice", now=NOW, audit=hub.audit)
         app = create_app(hub, access=Authenticator.of(hub))

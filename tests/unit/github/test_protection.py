@@ -24,12 +24,12 @@ from aihub.github.protection import (
 from aihub.github.sessions import REVIEWERS_TOPIC
 from aihub.github.trust import TrustPolicy
 from aihub.store import engine as engines
-from aihub.store import schema
 from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.github_tables import github_gates
 from aihub.store.job_tables import jobs
 from aihub.store.tables import deployments, models, outbox, versions
+from databases import sqlite_at
 from github_side import API, NOW, SECRET, SHA, GitHubApi, body, signed
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ AUDIT = AuditLog(b"k" * 32)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = engines.create(f"sqlite:///{tmp_path / 'hub.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "hub.db")
     trusted = TrustPolicy(name="read", repository_id="42", repository_owner_id="7", roles=("viewer",))
     with engines.write(engine, tenant="default") as connection:
         policies.add(connection, trusted, actor="alice", now=NOW, audit=AUDIT)

@@ -12,11 +12,11 @@ from aihub.github import policies
 from aihub.github.sessions import PREFIX, REFUSALS_PER_MINUTE, REVIEWERS_TOPIC, Keyless, evidence_for
 from aihub.github.trust import TrustPolicy
 from aihub.store import engine as engines
-from aihub.store import schema
 from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.tables import outbox
 from aihub.types import Role
+from databases import sqlite_at
 from github_side import AUDIENCE, NOW, WORKFLOW, Issuer
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def policy(**changes: Any) -> TrustPolicy:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = engines.create(f"sqlite:///{tmp_path / 'hub.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "hub.db")
     with engines.write(engine, tenant="default") as connection:
         policies.add(connection, policy(), actor="alice", now=NOW, audit=AUDIT)
     yield engine

@@ -8,9 +8,8 @@ import pytest
 from aihub.monitoring.context import FixedContexts, VersionContext
 from aihub.monitoring.grid import FeatureGrid
 from aihub.monitoring.observations import Observations
-from aihub.store import schema
-from aihub.store.engine import create
 from aihub.validation.profile import Profile
+from databases import sqlite_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,6 @@ def context() -> VersionContext:
 
 @pytest.fixture
 def observations(tmp_path: Path, context: VersionContext) -> Iterator[Observations]:
-    engine = create(f"sqlite:///{tmp_path / 'monitoring.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "monitoring.db")
     yield Observations(engine, FixedContexts(context))
     engine.dispose()

@@ -20,11 +20,11 @@ from aihub.monitoring.predictions import PredictionBatch, PredictionIds
 from aihub.monitoring.versions import context_of
 from aihub.registry.stored import GateKnowledge
 from aihub.store import observations as rows_of
-from aihub.store import schema
-from aihub.store.engine import create, read, write
+from aihub.store.engine import read, write
 from aihub.store.monitoring_tables import prediction_chunks
 from aihub.validation.metrics import regression_metrics
 from aihub.validation.profile import Profile
+from databases import sqlite_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,8 +232,7 @@ def test_a_prediction_that_is_no_number_is_no_error_of_zero(observations: Observ
 
 
 def test_anomaly_models_have_rates(tmp_path: Path) -> None:
-    engine = create(f"sqlite:///{tmp_path / 'a.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "a.db")
     observations = Observations(engine, FixedContexts(VersionContext(classes=True)))
     target, series = hours(2)
     flagged = np.array([1.0, 1, 0, 0, 1, 0])
@@ -288,8 +287,7 @@ def test_windows_from_the_log_are_those_that_grew(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], context: VersionContext
 ) -> None:
     """Whatever comes in whatever order, computing everything anew changes no figure."""
-    engine = create(f"sqlite:///{tmp_path_factory.mktemp('m') / 'm.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path_factory.mktemp("m") / "m.db")
     observations = Observations(engine, FixedContexts(context))
     rng = np.random.default_rng(1)
     made: list[np.ndarray] = []
@@ -406,8 +404,7 @@ def test_what_the_log_hides_is_neither_compared_nor_in_the_way(
     found = context_of({"time_zone": "Europe/Berlin"}, {}, spec, GateKnowledge(), profile)
     assert found.stamp_zone == "Europe/Berlin"
     assert [one.name for one in found.grid.columns] == ["wind"]
-    engine = create(f"sqlite:///{tmp_path / 'hidden.db'}")
-    schema.upgrade(engine)
+    engine = sqlite_at(tmp_path / "hidden.db")
     observations = Observations(engine, FixedContexts(hidden))
     ids = PredictionIds().take(3)
     features = {"temperature": ["0fd3", "aa17", None], "site": ["a", "b", "a"]}

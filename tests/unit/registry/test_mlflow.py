@@ -15,9 +15,8 @@ from aihub.registry.artifacts import ArtifactStore, Manifest, pack
 from aihub.registry.lineage import collect
 from aihub.registry.registry import Registry
 from aihub.settings import Settings
-from aihub.store import schema
 from aihub.store.audit import AuditLog
-from aihub.store.engine import create
+from databases import sqlite_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,8 +55,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def registry(settings: Settings) -> Iterator[Registry]:
-    engine = create(settings.store_url)
-    schema.upgrade(engine)
+    engine = sqlite_at(settings.home / "hub.db")
     yield Registry(engine, ArtifactStore(settings.artifacts_dir), AuditLog(settings.read_audit_key()))
     engine.dispose()
 

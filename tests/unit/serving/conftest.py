@@ -111,10 +111,9 @@ def prepare() -> Callable[..., PreparedTable]:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     """A hub on SQLite in an empty folder."""
-    from aihub.hub import opened
-    from aihub.settings import Settings
+    from hubs import hub_in
 
-    with opened(Settings(home=tmp_path / "home", mlflow_tracking_uri="off")) as found:
+    with hub_in(tmp_path / "home") as found:
         yield found
 
 
