@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from aihub.hub import Hub
     from aihub.store.outbox import Taken
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def hub(database: Engine, tmp_path: Path) -> Iterator[Hub]:
@@ -35,7 +33,7 @@ def hub(database: Engine, tmp_path: Path) -> Iterator[Hub]:
 
 def put(hub: Hub, key: str, topic: str = "test.happened", tenant: str = "default") -> None:
     with write(hub.engine, tenant=tenant) as connection:
-        outbox.put(connection, tenant=tenant, topic=topic, key=key, payload={"n": key}, now=NOW)
+        outbox.put(connection, tenant=tenant, topic=topic, key=key, payload={"n": key}, now=datetime.now(UTC))
 
 
 class Receiver:
@@ -138,6 +136,7 @@ def test_what_is_taken_after_a_slow_batch_is_not_due_for_others_at_once(
 ) -> None:
     for number in range(effects.BATCH + 1):
         put(hub, f"{number:02d}")
+    start = datetime.now(UTC)
     clock = {"s": 0.0}
     monkeypatch.setattr(effects, "monotonic", lambda: clock["s"])
     left: list[int] = []
@@ -147,7 +146,7 @@ def test_what_is_taken_after_a_slow_batch_is_not_due_for_others_at_once(
         clock["s"] += 2 * effects.TAKEN_FOR_S if entry.key == f"{effects.BATCH - 1:02d}" else 0.0
         if entry.key == f"{effects.BATCH:02d}":
             with read(hub.engine, tenant=EVERY_TENANT) as connection:
-                left.append(outbox.has_due(connection, ["test."], now=NOW + timedelta(seconds=clock["s"])))
+                left.append(outbox.has_due(connection, ["test."], now=start + timedelta(seconds=clock["s"])))
 
-    send_due(hub, now=NOW, dispatchers=[Dispatcher("test.", slow)])
+    send_due(hub, now=start, dispatchers=[Dispatcher("test.", slow)])
     assert left == [False]

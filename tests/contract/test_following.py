@@ -35,9 +35,10 @@ def test_a_follower_is_told_of_a_commit_soon(database: Engine, monkeypatch: pyte
             now = datetime.now(UTC)
             connection.execute(sa.insert(models).values(tenant_id="default", name="load", created_at=now))
             announce(connection, tenant="default", model="load")
+        # Without being told it would wait for ever; how soon it is told depends on what else the machine does.
         began = time.monotonic()
         while not follower.wait():
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 20.0
     finally:
         follower.close()
 

@@ -83,7 +83,8 @@ def test_ten_thousand_jobs_of_one_tenant_delay_another_by_one_running_job_at_mos
     complete(database, running[0])
     started = time.perf_counter()
     assert [found.uid for found in claim(database, 1)] == [late.uid]
-    assert time.perf_counter() - started < 1.0
+    # A few milliseconds on a quiet machine; a claim that read each of the rows would take more than this.
+    assert time.perf_counter() - started < 3.0
 
 
 def test_the_tenant_that_was_served_longest_ago_is_next(database: Engine) -> None:
