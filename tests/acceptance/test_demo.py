@@ -24,7 +24,11 @@ def test_the_demo_trains_refuses_deploys_asks_watches_and_takes_back(tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     for said in (
+        "MODEL VALIDATION REPORT",
         "Overall Status: ✓ PASSED",
+        "rejected",
+        "Tomorrow, asked of demo-load",
+        "serves",
         "FAILED: mae",
         "24 hours with a 90 % interval",
         "rollback: mae",
@@ -32,3 +36,5 @@ def test_the_demo_trains_refuses_deploys_asks_watches_and_takes_back(tmp_path: P
     ):
         assert said in done.stdout
     assert (tmp_path / "demo" / "reports" / "demo-load" / "3" / "report.html").is_file()
+    report = Path(done.stdout.split("Report of the winner: ")[1].splitlines()[0])
+    assert report.stat().st_size < 1_000_000

@@ -225,15 +225,3 @@ def test_doctor_finds_nothing_broken(tmp_path: Path) -> None:
         "home",
         "database",
     }
-
-
-@pytest.mark.slow
-def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    done = aihub(tmp_path, "demo")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "MODEL VALIDATION REPORT" in done.stdout
-    assert "rejected" in done.stdout
-    assert "Tomorrow, asked of demo-load" in done.stdout
-    assert "serves" in done.stdout
-    report = Path(done.stdout.split("Report of the winner: ")[1].splitlines()[0])
-    assert report.stat().st_size < 1_000_000

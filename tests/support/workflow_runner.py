@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from workflow_expressions import as_text, condition, interpolate
@@ -220,6 +221,17 @@ def _matrix(job: dict[str, Any], contexts: Mapping[str, Any]) -> Iterator[dict[s
     axes = interpolate(job.get("strategy", {}).get("matrix", {}), contexts)
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
+
+
+def commit_of(source: Path) -> str:
+    """Return the commit that is checked out, or skip: the runner takes its files from git."""
+    asked = ["git", "rev-parse", "HEAD"]
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed; a workflow runs on a checkout")
+    done = subprocess.run(asked, cwd=source, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{source} is no checkout of git that may be read: {done.stderr.strip()[:200]}")
+    return done.stdout.strip()
 
 
 def machine() -> dict[str, str]:

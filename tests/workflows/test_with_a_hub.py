@@ -12,7 +12,7 @@ import pytest
 
 from github_side import GitHubApi, Issuer, TokenService
 from running_hub import RunningHub, hub_at
-from workflow_runner import Runner, machine
+from workflow_runner import Runner, commit_of, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,12 +88,9 @@ def runner_of(
 ) -> Runner:
     folder.mkdir()
     (folder / "event.json").write_text("{}")
-    sha = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
     github: dict[str, Any] = {
         "repository": "acme/load",
-        "sha": sha.strip(),
+        "sha": commit_of(ROOT),
         "ref": ref,
         "event_name": "push",
         "run_id": "900",
