@@ -148,7 +148,7 @@ def test_a_link_ends_with_the_right_of_whom_it_was_sent_to(
     stranger.token = ""
     path = link(hub, approval)
     assert stranger.get(path).status_code == 200
-    by: dict[str, Any] = {"actor": "root", "now": NOW, "audit": hub.audit}
+    by: dict[str, Any] = {"actor": "root", "now": now(), "audit": hub.audit}
     with write(hub.engine, tenant=EVERY_TENANT) as connection:
         if lost == "tenant":
             tenants.change(connection, "default", is_active=False, **by)
