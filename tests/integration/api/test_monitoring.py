@@ -181,6 +181,81 @@ def test_a_degraded_model_is_rolled_back_by_the_watch(api: Api, hub: Hub, ids: A
     assert [action["action"] for action in api.post("/models/load/watch").json()["actions"]] == []
 
 
+def degrading(hub: Hub, action: str) -> None:
+    """A version that promised an error of 2 serves, and is watched by one rule; six days of it are 20 off."""
+    now = datetime.now(UTC)
+    rule = {"worse_than_promised": 0.2, "action": action, "evaluations": 1}
+    spec = {"policy": {"watch": {"rules": [rule]}}}
+    register(hub, metrics={"mae": 2.0}, spec=spec)
+    hub.registry.deploy("load", 1, actor="ann", reason="test", now=now - timedelta(days=8))
+    prediction = np.full(HOURS, 10.0)
+    hub.observations.ingest_predictions(
+        [
+            PredictionBatch(
+                tenant="default", model="load", version=1, ids=PredictionIds().take(HOURS), prediction=prediction,
+                series=["s"] * HOURS, target=stamps(),
+            )
+        ]
+    )  # fmt: skip
+
+
+def test_the_watch_has_a_degraded_model_trained_again(api: Api, hub: Hub) -> None:
+    degrading(hub, "retrain")
+    assert api.post(ACTUALS, rows(30.0)).status_code == 200
+    # The actuals had it looked at; once more does nothing more.
+    assert api.post("/models/load/watch").json()["actions"] == []
+    (event,) = api.get("/models/load/watch").json()["items"]
+    assert (event["action"], event["version"]) == ("retrain", 1)
+    (job,) = api.get("/ai/training/jobs").json()["items"]
+    assert (job["status"], job["submitted_by"]) == ("queued", "aihub.watch")
+    config = job["request"]["config"]
+    assert (config["target"], config["features"]) == ("load", ["t"])
+    assert job["request"]["policy"]["watch"]["rules"][0]["action"] == "retrain", "its rules come along"
+    trail = [one["action"] for one in api.get("/audit").json()["items"] if one["actor"] == "aihub.watch"]
+    assert sorted(trail) == ["job.submitted", "watch.retrained"]
+    with read(hub.engine, tenant="default") as connection:
+        told = [entry.topic for entry in outbox.pending(connection, tenant="default")]
+    assert "notify.watch.retrained" in told
+    serving = hub.registry.serving("load")
+    assert serving is not None
+    assert serving.version == 1
+
+
+def test_the_watch_stops_a_canary_and_leaves_the_champion(api: Api, hub: Hub) -> None:
+    degrading(hub, "stop_canary")
+    second = register(hub, content=b"2")
+    now = datetime.now(UTC)
+    order = Order(
+        action=DeploymentAction.DEPLOY,
+        environment="production",
+        actor="ann",
+        reason="test",
+        now=now - timedelta(days=1),
+        key=None,
+        expected_sequence=None,
+    )
+    with write(hub.engine, tenant="default") as connection:
+        rollouts.start(
+            connection, hub.registry, second, order, strategy=Strategy(kind="canary"), champion_sequence=1
+        )
+    assert api.post(ACTUALS, rows(30.0)).status_code == 200
+    # The actuals had it looked at; once more does nothing more.
+    assert api.post("/models/load/watch").json()["actions"] == []
+    (event,) = api.get("/models/load/watch").json()["items"]
+    assert (event["action"], event["version"]) == ("stop_canary", 1)
+    with read(hub.engine, tenant="default") as connection:
+        assert rollouts.active(connection, "load", "production", tenant="default") is None
+        told = list(outbox.pending(connection, tenant="default"))
+    (stopped,) = [entry.payload for entry in told if entry.topic == "notify.rollout.stopped"]
+    assert stopped["version"] == 2
+    trail = [one for one in api.get("/audit").json()["items"] if one["actor"] == "aihub.watch"]
+    assert [one["action"] for one in trail] == ["rollout.stopped"]
+    assert "mae" in trail[0]["reason"]
+    serving = hub.registry.serving("load")
+    assert serving is not None
+    assert serving.version == 1
+
+
 def test_the_clock_looks_at_every_tenant(hub: Hub, calls: Any, ids: Any) -> None:
     assert len(ids) == HOURS
     calls("eve", tenant="other")
