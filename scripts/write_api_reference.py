@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -53,7 +54,7 @@ def page(described: Mapping[str, Any]) -> str:
         if operation["tags"][0] != tag:
             tag = operation["tags"][0]
             parts.append(f"## {tag.capitalize()}\n\n")
-        parts.append(_operation(path, method, operation))
+        parts.append(_operation(path, method, operation, described["components"]["schemas"]))
     return "".join(parts).rstrip() + "\n"
 
 
@@ -63,7 +64,7 @@ def _operations(described: Mapping[str, Any]) -> Iterable[tuple[str, str, Mappin
             yield path, method.upper(), operation
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
+def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     text = operation.get("description", "").partition("\n\nScope:")[0].strip()
     scope = f"Scope `{operation['x-scope']}`." if operation.get("x-scope") else "Needs no credential."
     lines = [f"### `{method} {path}`\n\n{text}\n\n{scope}\n"]
@@ -79,16 +80,51 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     body = operation.get("requestBody")
     if body:
         lines.append(f"Body: {_body(body)}\n")
+        lines += [_fields(schemas[name], schemas) for name in _names(body)]
     statuses = ", ".join(f"`{status}`" for status in sorted(operation["responses"]))
     lines.append(f"Answers: {statuses}\n")
     return "\n".join(lines) + "\n"
 
 
 def _body(body: Mapping[str, Any]) -> str:
-    names = sorted({_name(form.get("schema", {})) for form in body["content"].values()} - {""})
+    names = _names(body)
     if names:
         return ", ".join(f"`{name}`" for name in names) + " as JSON."
     return _cell(body.get("description", "")) or "bytes."
+
+
+def _names(body: Mapping[str, Any]) -> list[str]:
+    return sorted({_name(form.get("schema", {})) for form in body["content"].values()} - {""})
+
+
+def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """Return the fields of a body as a table."""
+    required = schema.get("required", ())
+    rows = [
+        f"| `{name}` | {_kind(field, schemas)} | {'**required**' if name in required else _default(field)} | {_cell(field.get('description', ''))} |"
+        for name, field in schema.get("properties", {}).items()
+    ]
+    return "| field | type | default | meaning |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
+
+
+def _kind(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """Name what a field takes in words of JSON."""
+    if "anyOf" in field:
+        kinds = dict.fromkeys(_kind(one, schemas) for one in field["anyOf"] if one.get("type") != "null")
+        return " or ".join(kinds)
+    if "$ref" in field:
+        named = schemas[_name(field)]
+        return _kind(named, schemas) if "enum" in named else f"`{_name(field)}`"
+    if "enum" in field:
+        return ", ".join(f"`{one}`" for one in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_kind(field.get('items', {}), schemas)}"
+    return str(field.get("const") or field.get("format") or field.get("type", "object"))
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    default = field.get("default")
+    return "" if default in (None, "", [], {}) else f"`{json.dumps(default)}`"
 
 
 def _name(schema: Mapping[str, Any]) -> str:
@@ -99,7 +135,8 @@ def _name(schema: Mapping[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    flat = text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", flat)
 
 
 def main() -> int:

@@ -80,4 +80,6 @@ def _decide(approval_id: str, decision: Decision, reason: str, digest: str | Non
         print_json(done.raw)
     else:
         named = f"{done.model} {done.semantic or done.version or ''}".strip()
-        click.echo(f"{done.id}: {done.state} ({named} for {done.environment})")
+        agreed = sum(one["decision"] == "approve" for one in done.decisions)
+        missing = f", {agreed} of {done.approvers} have agreed" if done.state == "pending" else ""
+        click.echo(f"{done.id}: {done.state}{missing} ({named} for {done.environment})")

@@ -122,6 +122,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
             ["apr_1: approved (load v1.2.0 for production)"],
         ),
         (
+            [Answer(200, {**APPROVAL, "approvers": 2, "decisions": [{"decision": "approve"}]})],
+            ["approve", "apr_1", "--reason", "fine"],
+            ["apr_1: pending, 1 of 2 have agreed (load v1.2.0 for production)"],
+        ),
+        (
             [Answer(200, {**APPROVAL, "state": "rejected"})],
             ["reject", "apr_1", "--reason", "no"],
             ["rejected"],
@@ -179,6 +184,7 @@ def test_people_read_it(
             0,
             "frozen until Monday",
         ),
+        ({"result": {"semantic": "v1.2.0", "delivery": "rolling_out"}}, 0, "v1.2.0 runs beside the champion"),
         ({"status": "waiting", "result": {"approval_id": "apr_1"}}, 0, "aihub approve apr_1"),
         (
             {"status": "failed", "gate_passed": None, "error": {"code": "bad_data", "message": "no 'load'"}},
