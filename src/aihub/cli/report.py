@@ -117,8 +117,11 @@ def _judged(file: Path, specs: Path | None) -> Judged:
     )
 
 
-def _in_repository(file: Path) -> str:
-    """Path as GitHub wants it: relative to the checkout, with slashes."""
+def _in_repository(file: Path) -> str | None:
+    """Path as GitHub wants it: relative to the checkout, with slashes; None elsewhere, where no annotation can stand.
+
+    GitHub refuses the whole check for one path that is none of the repository's.
+    """
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     full = file.resolve()
-    return full.relative_to(root).as_posix() if full.is_relative_to(root) else file.as_posix()
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else None

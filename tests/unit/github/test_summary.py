@@ -170,3 +170,28 @@ def test_the_command_writes_summary_comment_check_and_annotations(
     assert "actions/runs/9#artifacts" in api.comments[0]["body"]
     (check,) = [body for method, path, body in api.requests if path.endswith("/check-runs")]
     assert (check["conclusion"], check["head_sha"]) == ("failure", "headsha")
+
+
+def test_a_spec_outside_of_the_checkout_does_not_cost_the_check(
+    api: GitHubApi, failed: ValidationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(api, tmp_path)
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (tmp_path / "load.yaml").write_text(SPEC)
+    (checkout / "report.json").write_text(render_json(failed))
+    monkeypatch.chdir(checkout)
+    given = {
+        "GITHUB_REPOSITORY": "a/b",
+        "GITHUB_RUN_ID": "9",
+        "GITHUB_SHA": "sha",
+        "GITHUB_API_URL": api.url,
+        "GITHUB_TOKEN": "t",
+        "GITHUB_WORKSPACE": str(checkout),
+    }
+    arguments = ["--github", "--specs", str(tmp_path / "load.yaml"), "report.json"]
+    done = CliRunner().invoke(report_command, arguments, env=given, standalone_mode=False)
+    assert done.return_value == 1, done.output
+    assert "::error title=load%3A Performance%3A mae::" in done.output
+    (check,) = [body for _, path, body in api.requests if path.endswith("/check-runs")]
+    assert check["output"]["annotations"] == []
