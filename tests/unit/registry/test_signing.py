@@ -51,7 +51,9 @@ def test_it_counts_for_nothing_else(
         trust.check(signer.sign(STATEMENT), other)
 
 
-@pytest.mark.parametrize("change", ["payload", "signature", "key", "type", "none", "not base64", "empty"])
+@pytest.mark.parametrize(
+    "change", ["payload", "signature", "key", "key list", "type", "none", "not base64", "empty"]
+)
 def test_an_envelope_that_was_touched_is_refused(
     keys: tuple[signing.Signer, signing.Trust], change: str
 ) -> None:
@@ -64,6 +66,8 @@ def test_an_envelope_that_was_touched_is_refused(
             envelope["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
         case "key":
             envelope["signatures"][0]["keyid"] = "f" * 64
+        case "key list":
+            envelope["signatures"][0]["keyid"] = [signer.key_id]
         case "type":
             envelope["payloadType"] = "text/plain"
         case "none":
