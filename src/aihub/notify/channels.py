@@ -10,11 +10,14 @@ import hmac
 import json
 import logging
 import smtplib
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aihub import outgoing
 from aihub.errors import ForbiddenError, TooManyError, UnavailableError
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 SIGNATURE_HEADER = "X-AIHub-Signature-256"
 MAX_WAIT_S = 3600.0
+LONGEST_MAIL = 4
+"""Time-outs of a mail channel that one mail may take altogether."""
 _log = logging.getLogger(__name__)
 _OK = range(200, 300)
 _SERVER = range(500, 600)
@@ -152,10 +157,40 @@ def _mail(channel: EmailChannel, notice: Notice) -> None:
         ) from None
 
 
+class _Conversation(smtplib.SMTP):
+    """One with an end: a server that sends a byte at a time is never silent for as long as the time-out."""
+
+    def connect(
+        self, host: str = "localhost", port: int = 0, source_address: Any = None
+    ) -> tuple[int, bytes]:
+        self.end = threading.Timer(LONGEST_MAIL * self.timeout, self._cut)
+        self.end.daemon = True
+        self.end.start()
+        try:
+            return super().connect(host, port, source_address)
+        except BaseException:
+            self.end.cancel()
+            raise
+
+    def close(self) -> None:
+        self.end.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):
+                # Of the connection itself: the other thread is within the one that TLS has made of it.
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+class _TlsConversation(_Conversation, smtplib.SMTP_SSL):
+    """The same with TLS from the first byte."""
+
+
 def _connected(channel: EmailChannel, context: ssl.SSLContext) -> smtplib.SMTP:
     if channel.tls == "tls":
-        return smtplib.SMTP_SSL(channel.host, channel.port, timeout=channel.timeout_s, context=context)
-    server = smtplib.SMTP(channel.host, channel.port, timeout=channel.timeout_s)
+        return _TlsConversation(channel.host, channel.port, timeout=channel.timeout_s, context=context)
+    server = _Conversation(channel.host, channel.port, timeout=channel.timeout_s)
     if channel.tls == "starttls":
         try:
             server.starttls(context=context)

@@ -7,6 +7,9 @@ import hmac
 import json
 import socket
 import ssl
+import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
@@ -19,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from aihub.errors import ForbiddenError, TooManyError, UnavailableError
+from aihub.errors import AIHubError, ForbiddenError, TooManyError, UnavailableError
 from aihub.notify.channels import SIGNATURE_HEADER, send
 from aihub.notify.config import EmailChannel, Secret, SlackChannel, TeamsChannel, WebhookChannel
 from notices import notice
@@ -240,6 +243,29 @@ def test_a_sign_in_that_is_put_off_is_tried_again(
     with pytest.raises(kind):
         send(channel, notice())
     assert box.mails == []
+
+
+def test_a_mail_server_that_drips_does_not_hold_up_the_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                for _ in range(100):
+                    connection.sendall(b"2")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        channel = EmailChannel(
+            kind="email", host="127.0.0.1", port=server.getsockname()[1], tls="none", sender="a@b.c",
+            to=("d@e.f",), timeout_s=0.2,
+        )  # fmt: skip
+        began = time.monotonic()
+        with pytest.raises(AIHubError):
+            send(channel, notice())
+        assert time.monotonic() - began < 3
+        thread.join()
 
 
 def test_a_mail_server_that_is_down_is_worth_another_try() -> None:
