@@ -35,7 +35,13 @@ _STUCK_US = DAY_US
 _GAP_STEPS = 3.5
 _SPIKE = 8.0
 _SKEW_SHARE = 0.02
-LASTING = ("stuck", "unit", "clock")
+_ZERO_DAYS = 14
+"""Two weekends must have been seen before zeros say anything: a closed shop and a winter night have them too."""
+_STRAY = 0.1
+"""More values than this share on the other side of zero, and a series has no usual side."""
+_AWAY = 0.5
+"""A series keeps away from zero where its smallest day is at least this share of the usual one: its sign means something."""
+LASTING = ("stuck", "unit", "clock", "sign")
 """Faults that last until the stream is as it was; gaps and spikes are over when they are seen."""
 
 
@@ -46,7 +52,7 @@ class Fault:
     Attributes
     ----------
     kind
-        ``gap``, ``stuck``, ``spike``, ``clock`` or ``unit``.
+        ``gap``, ``stuck``, ``spike``, ``clock``, ``unit`` or ``sign``.
     since_us, at_us
         Begin and last sight, microseconds since 1970.
     """
@@ -82,6 +88,10 @@ class SeriesMemory:
         Day of the newest value, and count, sum and largest of the sizes of that day's values so far.
     days
         Mean and largest size of each of the last 28 days with values.
+    sides
+        How many values lay above zero, and below it.
+    sided_us, turned
+        The newest value on the usual side, and how many on the other one have come since.
     faults
         Lasting faults by kind: since when, and what was seen.
     """
@@ -97,6 +107,9 @@ class SeriesMemory:
     today: int = 0
     day: list[float] = field(default_factory=list)
     days: list[list[float]] = field(default_factory=list)
+    sides: list[int] = field(default_factory=lambda: [0, 0])
+    sided_us: int = 0
+    turned: int = 0
     faults: dict[str, list[Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,6 +131,7 @@ class SeriesMemory:
             return self._told(name, found)
         found += self._clock(times, now_us) + self._gap(times)
         found += self._stuck(times, values)
+        found += self._turned(times, values)
         found += self._level(times, values)
         self.last_us, self.last = int(times[-1]), float(values[-1])
         return self._told(name, found)
@@ -177,10 +191,31 @@ class SeriesMemory:
         else:
             self.run += len(values)
         lasts = int(times[-1]) - self.run_us
-        # Zero for a day is a closed shop or a winter night, not a dead meter.
-        is_stuck = values[-1] != 0 and self.run >= max(_STUCK_VALUES, 3 * self.longest) and lasts >= _STUCK_US
+        is_known = values[-1] != 0 or len(self.days) >= _ZERO_DAYS
+        is_stuck = is_known and self.run >= max(_STUCK_VALUES, 3 * self.longest) and lasts >= _STUCK_US
         if is_stuck:
             return self._lasting("stuck", self.run_us, f"{values[-1]:g} for {lasts / 3.6e9:.0f} h")
+        return []
+
+    def _turned(self, times: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[str, int, str]]:
+        """Say that a series that kept to one side of zero has been on the other for a day."""
+        side = 1 if self.sides[0] >= self.sides[1] else -1
+        usual, other = np.flatnonzero(values * side > 0), np.flatnonzero(values * side < 0)
+        if usual.size:
+            self.faults.pop("sign", None)
+            self.sided_us, self.turned = int(times[usual[-1]]), 0
+            other = other[other > usual[-1]]
+        self.turned += other.size
+        means = [day[0] for day in self.days]
+        is_known = len(means) >= _ZERO_DAYS and min(means) >= _AWAY * statistics.median(means)
+        lasts = int(times[-1]) - self.sided_us
+        is_sided = min(self.sides) <= _STRAY * sum(self.sides)
+        if "sign" in self.faults or (
+            is_known and is_sided and self.turned >= _STUCK_VALUES and lasts >= _STUCK_US
+        ):
+            word = "positive" if side > 0 else "negative"
+            return self._lasting("sign", self.sided_us, f"no {word} value for {lasts / 3.6e9:.0f} h")
+        self.sides = [self.sides[0] + int((values > 0).sum()), self.sides[1] + int((values < 0).sum())]
         return []
 
     def _level(self, times: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[str, int, str]]:

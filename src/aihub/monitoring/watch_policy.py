@@ -100,7 +100,8 @@ class WatchPolicy(StrictModel):
         default="off", description="What drift of the features does by itself."
     )
     data_faults: Literal["off", "alert", "page"] = Field(
-        default="alert", description="What a stuck meter, another unit or a wrong clock does."
+        default="alert",
+        description="What a stuck, dead or reversed meter, another unit or a wrong clock does.",
     )
     no_data_h: float = Field(
         default=0, ge=0, le=24 * 90, description="Alert when no prediction came for so long; 0: never."

@@ -108,3 +108,36 @@ def test_one_value_of_next_year_does_not_blind_the_stream_to_what_is_wrong_today
         found += memory.take("s", times[start : start + 24], values[start : start + 24], now)
     assert {fault.kind for fault in found} == {"clock", "unit"}
     assert "days in the future; left out" in next(fault.detail for fault in found if fault.kind == "clock")
+
+
+@pytest.mark.parametrize("at", [24 * 20, 24 * 20 + 13])
+def test_a_dead_meter_reports_zeros_where_there_were_none(at: int) -> None:
+    values = load(24 * 30)
+    values[at:] = 0.0
+    faults = fed(values)
+    assert {kind for kind, _ in faults} == {"stuck"}
+    assert faults[0][1].startswith("0 for ")
+
+
+def test_a_shop_that_is_closed_for_a_long_weekend_is_not_dead() -> None:
+    day = np.arange(24 * 60) // 24
+    values = np.where(day % 7 >= 5, 0.0, load(24 * 60))
+    values[(day >= 40) & (day < 44)] = 0.0
+    assert fed(values) == []
+
+
+@pytest.mark.parametrize("at", [24 * 20, 24 * 20 + 13])
+def test_a_meter_wired_the_wrong_way_round(at: int) -> None:
+    values = load(24 * 30)
+    values[at : 24 * 25] *= -1
+    faults = fed(values)
+    assert {kind for kind, _ in faults} == {"sign"}
+    assert 3 <= len(faults) <= 5
+
+
+def test_values_that_pass_through_zero_have_no_wrong_sign() -> None:
+    hours = np.arange(24 * 120)
+    temperature = 15 * np.cos(hours * 2 * np.pi / (24 * 120)) + 3 * np.sin(hours * 2 * np.pi / 24)
+    net = load(24 * 120) - 260 * np.maximum(0, np.sin((hours - 6) * 2 * np.pi / 24)) * (hours > 24 * 40)
+    assert fed(temperature) == []
+    assert fed(net) == []

@@ -27,7 +27,11 @@ def drop_useless(
     notes = []
     target = frame.get_column(config.target)
     if not target.count():
-        raise DataError("has no value at all. Name another target.", file=label, column=config.target)
+        raise DataError(
+            "has no usable value: all are missing, no numbers, infinite or beyond 1e15. Correct it or name another target.",
+            file=label,
+            column=config.target,
+        )
     if target.n_unique() - (1 if target.null_count() else 0) == 1:
         what = "is always the same" if config.model_type is ModelType.FORECAST else "never changes"
         raise DataError(

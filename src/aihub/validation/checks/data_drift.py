@@ -199,6 +199,8 @@ def _judge_profile(result: DriftResult, parameters: Mapping[str, Any], *, is_sea
         step = "Give reference rows with time stamps: raw values against all of the training data show the season too."
         return _Judged(result, is_hard=False, next_step=step)
     step = "Find what changed since training; train again if it is here to stay."
+    if result.test == "missing" and result.effect < 0:
+        return _Judged(result, is_hard=False, next_step="There are fewer gaps than in training: look why.")
     return _Judged(result, is_large and _matters(result, parameters), step)
 
 

@@ -122,7 +122,14 @@ def test_useless_features_are_named_and_dropped(loaded: Loaded, hourly: Hourly) 
     assert [note.column for note in table.notes if note.code == "useless_feature"] == ["flat", "gone"]
 
 
-@pytest.mark.parametrize(("value", "message"), [("", "no value at all"), ("7", "nothing to learn")])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "no usable value"),
+        ("7", "nothing to learn"),
+        ("9007199254740993", "beyond 1e15"),
+    ],
+)
 def test_a_useless_target_is_refused(loaded: Loaded, hourly: Hourly, value: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         loaded(hourly(change=lambda _, s, __: f"{s},{value}"))

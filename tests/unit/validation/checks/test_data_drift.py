@@ -99,6 +99,15 @@ def test_a_missing_column_stops_the_gate() -> None:
     assert result.findings[0].subject == "site"
 
 
+def test_gaps_that_were_filled_since_training_do_not_stop_the_gate() -> None:
+    values = np.random.default_rng(0).normal(size=3000)
+    gappy = np.where(np.arange(3000) % 10 == 0, np.nan, values)
+    mended = run(features={"x": values}, training_profile=Profile.of({"x": gappy}))
+    assert mended.lets_through
+    torn = run(features={"x": gappy}, training_profile=Profile.of({"x": values}))
+    assert not torn.lets_through
+
+
 def test_raw_seasonal_values_against_all_of_training_only_warn() -> None:
     stamps, values = hourly(2)
     features = {"load": values[-1000:] + 80}
