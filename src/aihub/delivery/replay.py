@@ -45,12 +45,21 @@ class Record:
         What was measured then, shape (n,).
     features
         What the model was asked with.
+    told
+        Times that the meter gives for its values, shape (n,); None: the true ones.
+    kept
+        Which values come at all, shape (n,); None: all.
+    times_told
+        How often each value comes.
     """
 
     stamps: NDArray[np.datetime64]
     actual: FloatArray
     features: Mapping[str, Any] = field(default_factory=dict)
     series: str = "site"
+    told: NDArray[np.datetime64] | None = None
+    kept: NDArray[np.bool_] | None = None
+    times_told: int = 1
 
     def days(self) -> Iterator[tuple[datetime, NDArray[np.intp]]]:
         """Yield the end of each day of the record, and its rows."""
@@ -58,6 +67,16 @@ class Record:
         for one in np.unique(day):
             end = datetime.fromisoformat(str(one)).replace(tzinfo=UTC) + timedelta(days=1)
             yield end, np.flatnonzero(day == one)
+
+    def actuals_of(self, rows: NDArray[np.intp]) -> ActualTable | None:
+        """Return what the meter tells of `rows`, None where it tells nothing."""
+        if self.kept is not None:
+            rows = rows[self.kept[rows]]
+        if not rows.size:
+            return None
+        rows = np.tile(rows, self.times_told)
+        told = self.stamps if self.told is None else self.told
+        return ActualTable.of(self.actual[rows], target=told[rows], series=[self.series] * len(rows))
 
 
 @dataclass(kw_only=True)
@@ -102,10 +121,9 @@ def replay(
         _predict(
             hub, model, record, forecaster, rows, ids=ids, tenant=tenant, version=serving.version, begin=begin
         )
-        table = ActualTable.of(
-            record.actual[rows], target=record.stamps[rows], series=[record.series] * len(rows)
-        )
-        hub.observations.ingest_actuals(tenant, model, table, now=end)
+        table = record.actuals_of(rows)
+        if table is not None:
+            hub.observations.ingest_actuals(tenant, model, table, now=end)
         for look_at in range(looks_a_day):
             now = end + timedelta(hours=24 / looks_a_day * look_at)
             look = evaluate_model(hub, tenant, model, now)
