@@ -25,6 +25,7 @@ from aihub.settings import Settings
 from aihub.store import schema
 from aihub.store.access_tables import audit
 from aihub.store.engine import EVERY_TENANT, create, read, write
+from aihub.store.job_tables import jobs as rows
 from aihub.store.tables import deployments as deployment_rows
 from aihub.store.tables import outbox, versions
 from aihub.types import Identity, Role
@@ -87,7 +88,7 @@ def settings_of(database: Engine, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def worker(hub: Hub, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def worker(hub: Hub, *arguments: str, lease_s: str = LEASE_S) -> Iterator[subprocess.Popen[str]]:
     """A worker process of its own; killed at the end if it lives."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIHUB_", "MLFLOW_"))
@@ -99,7 +100,7 @@ def worker(hub: Hub, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         "AIHUB_DATA_ROOTS": ",".join(hub.settings.data_roots),
     }
     with subprocess.Popen(
-        [sys.executable, str(SUPPORT / "mortal_worker.py"), LEASE_S, *arguments],
+        [sys.executable, str(SUPPORT / "mortal_worker.py"), lease_s, *arguments],
         env=environ,
         stdout=subprocess.PIPE,
         text=True,
@@ -261,13 +262,21 @@ def test_a_delivery_survives_the_death_of_the_database(tmp_path: Path) -> None:
     with mortal_server() as server:
         database = create(server.url)
         schema.upgrade(database)
-        with opened(settings_of(database, tmp_path)) as hub, worker(hub) as one, worker(hub) as other:
+        with (
+            opened(settings_of(database, tmp_path)) as hub,
+            worker(hub, lease_s="4.0") as one,
+            worker(hub, lease_s="4.0") as other,
+        ):
             asked = submitted(hub)
-            wait_for(lambda: job(hub.engine, asked.uid).state is JobState.RUNNING)
+            wait_for(lambda: job(hub.engine, asked.uid).step == "train", within_s=90)
             server.kill()
-            time.sleep(1)
+            # Longer than the lease: nobody takes the job from the worker that could not renew it.
+            time.sleep(5)
             server.start()
             wait_for(lambda: job(hub.engine, asked.uid).state is JobState.WAITING, within_s=90)
+            with read(hub.engine, tenant=EVERY_TENANT) as connection:
+                claims = sa.select(rows.c.lease_token).where(rows.c.uid == asked.uid)
+                assert connection.scalar(claims) == 1
             found = counts(hub)
             assert (found["versions"], found["deployments"]) == (1, {"staging": 1})
             # Both go on: one was at work, the other was listening.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery import steps
@@ -30,6 +31,9 @@ SHOWN_ERROR_CHARS = 2000
 MAX_LINE_BYTES = 256 << 20
 STEPS = {"read data": "data", "validate": "validate"}
 """Steps of the job by what the child calls them; every other one belongs to the training."""
+PATIENCE_S = 300.0
+"""How long a training that is over waits for a database that is away."""
+_LOG = logging.getLogger(__name__)
 
 
 class ChildError(AIHubError):
@@ -90,14 +94,23 @@ def _listen(run: Run, child: Child) -> dict[str, Any]:
                     told.take(json.loads(line))
             run.check()
             if monotonic() - flushed >= FLUSH_S:
-                told.flush()
+                told.try_flush()
                 flushed = monotonic()
     process.wait()
-    run.check()
-    told.flush()
+    _await_flush(run, told)
     if told.result is not None:
         return told.result
     raise _death(child) if told.error is None else _failure(**told.error)
+
+
+def _await_flush(run: Run, told: _Told) -> None:
+    """Write down the rest; where the database is away, wait for it a while: hours of training may be in it."""
+    deadline = monotonic() + PATIENCE_S
+    run.check()
+    while monotonic() < deadline and not told.try_flush():
+        sleep(1)
+        run.check()
+    told.flush()
 
 
 def _failure(code: str, message: str) -> AIHubError:
@@ -135,6 +148,18 @@ class _Told:
             self.error = document["error"]
         else:
             self._events.append((datetime.now(UTC), document))
+
+    def try_flush(self) -> bool:
+        """Write down what came, or keep it for the next time where the database is away."""
+        step = self._step
+        try:
+            self.flush()
+        except UnavailableError as failure:
+            # What the transaction began is taken back with it.
+            self._step = step
+            _LOG.warning("what job %s tells is kept for later: %s", self.run.lease.uid, failure)
+            return False
+        return True
 
     def flush(self) -> None:
         """Write down what came since the last time, in one transaction."""

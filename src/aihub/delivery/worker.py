@@ -93,6 +93,7 @@ class Worker:
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._reaps_from = 0.0
         self._nursery = Nursery()
         self._listener = Listener(hub.engine, self._wake)
 
@@ -254,6 +255,8 @@ class Worker:
             except AIHubError as error:
                 # Trainings go on: whether the lease still counts is asked again before anything is written.
                 _LOG.warning("leases are not renewed: %s", error)
+                # The others cannot renew theirs either: they are given the time to when the database is back.
+                self._reaps_from = monotonic() + self._lease_s / 2
             except Exception:  # noqa: BLE001 - the border of the pulse: without it every job would be lost
                 _LOG.exception("leases are not renewed")
 
@@ -275,7 +278,7 @@ class Worker:
             held = list(self._running)
         now = datetime.now(UTC)
         with read(self.hub.engine, tenant=EVERY_TENANT) as connection:
-            has_dead = leases.has_expired(connection)
+            has_dead = monotonic() >= self._reaps_from and leases.has_expired(connection)
         with write(self.hub.engine, tenant=EVERY_TENANT) as connection:
             leases.renew(connection, held, lease_s=self._lease_s)
             mine = sa.update(workers).where(workers.c.id == self.name)
