@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -53,14 +55,39 @@ def all_models(connection: Connection) -> list[tuple[str, str]]:
     return sorted((tenant, model) for tenant, model in connection.execute(query))
 
 
-def series(connection: Connection, *, tenant: str, model: str, faulty: bool = False) -> list[Row[Any]]:
-    """Code, name, series_group and state of every series, by code; with `faulty` of those whose faults last."""
+class SeriesRow(NamedTuple):
+    """A series of a model, and what the data quality remembers of it."""
+
+    code: int
+    name: str
+    series_group: str
+    state: Any
+
+
+def series(connection: Connection, *, tenant: str, model: str, faulty: bool = False) -> list[SeriesRow]:
+    """Return every series, by code; with `faulty` those whose faults last."""
     table = monitored_series
-    query = sa.select(table.c.code, table.c.name, table.c.series_group, table.c.state)
+    is_text = connection.dialect.name == "sqlite"
+    # Thousands of states: SQLite has them as text, which is read here in a third of the time.
+    state = sa.type_coerce(table.c.state, sa.Text) if is_text else table.c.state
+    query = sa.select(table.c.code, table.c.name, table.c.series_group, state)
     if faulty:
         # Thousands of healthy states need not be read.
         query = query.where(sa.cast(table.c.state, sa.Text).like('%"faults": {"%'))
-    return list(connection.execute(_of(query, table, tenant, model).order_by(table.c.code)))
+    found = connection.execute(_of(query, table, tenant, model).order_by(table.c.code))
+    return [
+        SeriesRow(code, name, group, _loaded(kept) if is_text else kept) for code, name, group, kept in found
+    ]
+
+
+def _loaded(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # NaN and infinity, which only the library's own writer knows.
+        return json.loads(text)
 
 
 def add_series(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

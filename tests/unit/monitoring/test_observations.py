@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -425,3 +426,16 @@ def test_a_fault_that_lasts_for_days_is_told_once(observations: Observations) ->
     receipt = observations.ingest_actuals("default", "load", table, now=NOW)
     assert [(one.kind, one.series) for one in receipt.faults] == [("stuck", "a")]
     assert receipt.faults[0].at_us == target[-1].astype(np.int64)
+
+
+def test_states_come_back_as_they_were_kept_also_what_json_does_not_know(observations: Observations) -> None:
+    target, names = hours(24)
+    observations.ingest_predictions([batch(np.arange(72.0), target, names)])
+    kept = {"faults": {"stuck": [1, "x"]}, "level": [1.5, None], "odd": math.inf, "last_us": 2**60}
+    with write(observations.engine, tenant="t") as connection:
+        tenant, model = rows_of.all_models(connection)[0]
+        rows_of.save_states(connection, tenant=tenant, model=model, states={0: kept})
+        (faulty,) = rows_of.series(connection, tenant=tenant, model=model, faulty=True)
+        every = rows_of.series(connection, tenant=tenant, model=model)
+    assert (faulty.code, faulty.state) == (0, kept)
+    assert [one.code for one in every] == [0, 1, 2]
