@@ -84,6 +84,10 @@ class Contexts(Protocol):
         """Return what is known of the version that serves, or of the newest."""
         ...
 
+    def answering(self, tenant: str, model: str) -> frozenset[int]:
+        """Versions whose answers were sent in production, also as a canary; empty where that is not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class FixedContexts:
@@ -91,6 +95,7 @@ class FixedContexts:
 
     context: VersionContext = field(default_factory=VersionContext)
     by_version: Mapping[int, VersionContext] = field(default_factory=dict)
+    served: frozenset[int] = frozenset()
 
     def of(self, tenant: str, model: str, version: int) -> VersionContext:  # noqa: ARG002 - as the protocol says
         """Return the context of a version."""
@@ -99,3 +104,7 @@ class FixedContexts:
     def latest(self, tenant: str, model: str) -> VersionContext:  # noqa: ARG002 - as above
         """Return the context."""
         return self.context
+
+    def answering(self, tenant: str, model: str) -> frozenset[int]:  # noqa: ARG002 - as above
+        """Return the versions that are said to have been served; of none every version counts."""
+        return self.served

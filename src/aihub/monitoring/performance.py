@@ -130,6 +130,19 @@ class Windows:
             scores=[row.scores for row in found],
         )
 
+    def of(self, chosen: Collection[int]) -> Windows:
+        """Return the windows of the chosen versions, with those of the reference; all, where none of them has any."""
+        if not set(chosen) & set(self.version):
+            return self
+        use = [at for at, version in enumerate(self.version) if version == NAIVE or version in chosen]
+        return Windows(
+            hour=[self.hour[at] for at in use],
+            version=[self.version[at] for at in use],
+            group=[self.group[at] for at in use],
+            rows=self.rows[use],
+            scores=[self.scores[at] for at in use],
+        )
+
     def merged(self, labels: Sequence[Any], *, without: int | None = NAIVE) -> dict[Any, Slice]:
         """Merge the windows that have the same label, in the order of the labels; without those of one version."""
         use = [at for at, version in enumerate(self.version) if version != without]
@@ -157,12 +170,21 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True)
 class Performance:
-    """The performance of a model in a range, as the API answers it."""
+    """The performance of a model in a range, as the API answers it.
+
+    Attributes
+    ----------
+    windows
+        Of the versions whose answers were sent: a shadow's and those asked for in staging say nothing of the model.
+    every
+        Of all versions, for the figures of each.
+    """
 
     model: str
     start: datetime
     end: datetime
     windows: Windows
+    every: Windows
     context: VersionContext
     drift: FeatureDrift
     drift_version: int | None
@@ -174,7 +196,7 @@ class Performance:
         """JSON-able form; undefined numbers are null."""
         classes = self.context.classes
         whole = self.windows.total()
-        by_version = self.windows.merged(self.windows.version)
+        by_version = self.every.merged(self.every.version)
         by_group = self.windows.merged(self.windows.group)
         document = {
             "model": self.model,
@@ -239,7 +261,8 @@ def performance(
     """
     hours = _hours(start, end, step)
     needs_hours = step is not None and step < timedelta(days=1)
-    windows = Windows.read(connection, tenant, model, hours=hours, hourly=needs_hours)
+    every = Windows.read(connection, tenant, model, hours=hours, hourly=needs_hours)
+    windows = every.of(contexts.answering(tenant, model))
     versions = [v for v in windows.version if v != NAIVE]
     newest = max(versions, default=None)
     context = contexts.latest(tenant, model) if newest is None else contexts.of(tenant, model, newest)
@@ -261,6 +284,7 @@ def performance(
         start=start,
         end=end,
         windows=windows,
+        every=every,
         context=context,
         drift=drift,
         drift_version=newest,

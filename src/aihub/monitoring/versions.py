@@ -74,6 +74,11 @@ class RegistryContexts:
             self._latest[tenant, model] = (now, number)
         return self.of(tenant, model, number)
 
+    def answering(self, tenant: str, model: str) -> frozenset[int]:
+        """Versions whose answers were sent in production, also as a canary: not a shadow, nor what was only in staging."""
+        with read(self.engine, tenant=tenant) as connection:
+            return frozenset(deployment_rows.answering(connection, tenant=tenant, model=model))
+
     def _read(self, tenant: str, model: str, version: int) -> VersionContext:
         with read(self.engine, tenant=tenant) as connection:
             rows = model_rows.select_versions(

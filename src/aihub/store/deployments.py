@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from aihub.store.job_tables import rollouts
 from aihub.store.tables import deployments, models, versions
 
 if TYPE_CHECKING:
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
+
+
+def answering(connection: Connection, *, tenant: str, model: str) -> list[int]:
+    """Numbers of the versions of a model that were deployed to production, or answered there as a canary."""
+    of_model = (models.c.tenant_id == tenant, models.c.name == model)
+    deployed = (
+        sa.select(versions.c.number)
+        .join(deployments, deployments.c.version_id == versions.c.id)
+        .join(models, models.c.id == deployments.c.model_id)
+        .where(*of_model, deployments.c.environment == "production")
+    )
+    tried = (
+        sa.select(versions.c.number)
+        .join(rollouts, rollouts.c.version_id == versions.c.id)
+        .join(models, models.c.id == rollouts.c.model_id)
+        .where(*of_model, rollouts.c.environment == "production", rollouts.c.strategy == "canary")
+    )
+    return list(connection.scalars(deployed.union(tried)))
 
 
 def select_deployments(

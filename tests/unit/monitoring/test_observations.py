@@ -26,6 +26,7 @@ from aihub.store.monitoring_tables import prediction_chunks
 from aihub.validation.metrics import regression_metrics
 from aihub.validation.profile import Profile
 from databases import sqlite_at
+from hubs import made_hub, register
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -439,3 +440,35 @@ def test_states_come_back_as_they_were_kept_also_what_json_does_not_know(observa
         every = rows_of.series(connection, tenant=tenant, model=model)
     assert (faulty.code, faulty.state) == (0, kept)
     assert [one.code for one in every] == [0, 1, 2]
+
+
+def test_what_a_shadow_answered_is_no_answer_of_the_model(tmp_path: Path, context: VersionContext) -> None:
+    engine = sqlite_at(tmp_path / "shadow.db")
+    promising = replace(context, promised={"mae": 1.0})
+    contexts = FixedContexts(context, {1: promising}, served=frozenset({1}))
+    observations = Observations(engine, contexts)
+    target, series = hours(30)
+    y = RNG.gamma(5, 20, len(series))
+    shadow = batch(y + 50, target, series, version=2)
+    observations.ingest_predictions([batch(y + 1, target, series), shadow])
+    observations.ingest_actuals("t", "m", actuals(y, target, series), now=NOW)
+    found = answer(observations, step=timedelta(days=1))
+    assert (found["mae"], found["worse_than_promised"]) == (pytest.approx(1), pytest.approx(0))
+    assert (found["predictions"], found["data_drift"]["version"]) == (len(y), 1)
+    assert sum(part["predictions"] for part in found["series"]) == len(y)
+    assert found["versions"]["2"]["mae"] == pytest.approx(50)
+    staged = Observations(engine, FixedContexts(context, served=frozenset({7})))
+    assert answer(staged)["predictions"] == 2 * len(y)
+
+
+def test_versions_that_answer_are_those_of_production(tmp_path: Path) -> None:
+    engine = sqlite_at(tmp_path / "hub.db")
+    with made_hub(engine, tmp_path / "home") as hub:
+        for number, environment in ((1, "production"), (2, "staging"), (3, "")):
+            register(hub, content=str(number).encode())
+            if environment:
+                order = {"environment": environment, "actor": "ann", "reason": "first", "now": NOW}
+                hub.registry.deploy("load", number, **order)
+        assert hub.observations.contexts.answering("default", "load") == {1}
+        assert hub.observations.contexts.answering("acme", "load") == frozenset()
+    engine.dispose()
