@@ -11,6 +11,7 @@ import uvicorn
 
 from aihub.api.app import create_app
 from aihub.api.border import Border
+from aihub.api.bounded_http import BoundedHttp
 from aihub.api.metrics import Metrics
 from aihub.api.predict_route import PredictRoute
 from aihub.api.quick_http import with_route
@@ -152,7 +153,7 @@ def serve(
         app,
         host=settings.host,
         port=settings.port,
-        http=with_route(app) if isinstance(app, PredictRoute) else "httptools",
+        http=with_route(app) if isinstance(app, PredictRoute) else BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,

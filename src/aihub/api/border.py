@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("aihub.api")
 LIMIT = "aihub.body_limit"
 """Key of the scope under which a route that takes uploads raises the limit of its body, before it reads it."""
+BODY_S = 30.0
+BODY_BYTES_PER_S = 1024
+"""A body may stay behind this pace by `BODY_S`: a client that sends a byte now and then holds memory and a connection."""
 SECURITY_HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -133,12 +137,38 @@ class Border:
         return None
 
 
+class Patience:
+    """Waits for a body as long as it comes at a pace; how long the application takes with it does not count."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self._left_s = BODY_S
+        self._is_whole = False
+
+    async def __call__(self) -> Message:
+        """Return the next message; 408 where the body has fallen behind."""
+        if self._is_whole:
+            # What comes now is that the client has gone, whenever that may be.
+            return await self.receive()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._left_s):
+                message = await self.receive()
+        except TimeoutError:
+            detail = f"the body came slower than {BODY_BYTES_PER_S} bytes a second; send the request again"
+            raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+        self._left_s += len(message.get("body", b"")) / BODY_BYTES_PER_S - (time.monotonic() - began)
+        self._left_s = min(self._left_s, BODY_S)
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
 class _Body:
     """Counts a body while it is read; the route may have raised the limit before."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
-        self.receive = receive
+        self.receive = Patience(receive)
         self.size = 0
 
     async def __call__(self) -> Message:

@@ -21,8 +21,9 @@ from urllib.parse import parse_qs
 
 import orjson
 import structlog
+from starlette.exceptions import HTTPException
 
-from aihub.api.border import SECURITY_HEADERS
+from aihub.api.border import SECURITY_HEADERS, Patience
 from aihub.api.problems import of_error, problem
 from aihub.auth import ANONYMOUS
 from aihub.errors import AIHubError, InputError, NotFoundError
@@ -149,6 +150,15 @@ class PredictRoute:
                 await self._predict(scope, headers, receive, send, name)
         except AIHubError as error:
             await self._refuse(scope, headers, receive, send, of_error(error, _request_id(headers)))
+        except HTTPException as slow:
+            answer = problem(
+                slow.status_code,
+                "request_timeout",
+                slow.detail,
+                request_id=_request_id(headers),
+                headers=slow.headers,
+            )
+            await self._refuse(scope, headers, receive, send, answer)
         except _Refusal as refusal:
             answer = problem(refusal.status, refusal.code, refusal.detail, request_id=_request_id(headers))
             await self._refuse(scope, headers, receive, send, answer)
@@ -182,7 +192,7 @@ class PredictRoute:
         route = self._route(scope, headers, name, identity, "predict")
         kind = headers.get(b"content-type", b"").decode("latin-1")
         is_bulk = kind != protocol.JSON and kind.partition(";")[0].strip().lower() in protocol.BULK
-        body = await _body(headers, receive, self._limits[is_bulk])
+        body = await _body(headers, Patience(receive), self._limits[is_bulk])
         subject = headers.get(b"x-request-id", b"").decode("latin-1")
         is_arrow = False
         try:

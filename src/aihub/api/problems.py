@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from aihub.errors import AIHubError, ForbiddenError, TooManyError, UnauthorizedError, UnavailableError
 
@@ -115,6 +116,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AIHubError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(sa.exc.TimeoutError, _busy)
     app.add_exception_handler(Exception, lambda request, _: fault(request_id_of(request)))
 
@@ -183,6 +185,12 @@ def _http(request: Request, error: Exception) -> Response:
         405: "This address does not take that method; /openapi.json lists those that it takes.",
     }.get(error.status_code, str(error.detail))
     return problem(error.status_code, code, detail, request_id=request_id_of(request), headers=error.headers)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: whoever asked has gone before all of the question was here. The log has the status."""
+    del error
+    return problem(499, "gone", "the body broke off; send it again", request_id=request_id_of(request))
 
 
 def _busy(request: Request, error: Exception) -> Response:

@@ -10,15 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from aihub.api.bounded_http import BoundedHttp
 from aihub.api.predict_route import MAX_QUICK_BYTES
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aihub.api.predict_route import PredictRoute
 
 
-class QuickHttp(HttpToolsProtocol):
+HELD_S = 5.0
+"""Longest time that a body is kept before it is whole."""
+
+
+class QuickHttp(BoundedHttp):
     """One connection. `quick_route` is set by `with_route`; without it this is the server's own protocol."""
 
     quick_route: PredictRoute
@@ -27,11 +34,37 @@ class QuickHttp(HttpToolsProtocol):
         super().__init__(*given, **named)
         self._held: list[bytes] | None = None
         self._held_bytes = 0
+        self._patience: asyncio.TimerHandle | None = None
         self._head: tuple[Any, bytes] = (None, b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; what is kept and does not get whole goes the usual way, where a slow body ends."""
+        super().data_received(data)
+        if self._held is not None and self._patience is None:
+            self._patience = self.loop.call_later(HELD_S, self._wait_no_longer)
+        elif self._held is None:
+            self._forget_patience()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what is kept."""
+        self._held = None
+        self._forget_patience()
+        super().connection_lost(exc)
+
+    def _wait_no_longer(self) -> None:
+        self._patience = None
+        if self._held is not None:
+            self._pass_on()
+
+    def _forget_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def on_headers_complete(self) -> None:
         """Keep a request that may be answered shortly; pass on every other."""
         if self._may_be_quick():
+            self._end_of_head()
             self._held, self._held_bytes = [], 0
         else:
             super().on_headers_complete()

@@ -335,8 +335,12 @@ def _allowed_path(settings: Settings, path: str, tenant: str) -> Path:
 def _allowed_url(settings: Settings, url: str) -> None:
     try:
         parsed, host = urlsplit(url), host_of(url)
+        # A port is judged only when it is asked for; line ends and tabs are dropped in silence.
+        is_address = parsed.port != 0 and url.isprintable()
     except ValueError:
-        raise InputError("data.url is not an address; write https://HOST/PATH or s3://BUCKET/KEY") from None
+        is_address = False
+    if not is_address:
+        raise InputError("data.url is not an address; write https://HOST/PATH or s3://BUCKET/KEY")
     if parsed.username or parsed.password:
         raise InputError("data.url must have no user and no password in it; remove them")
     if parsed.scheme == "s3":

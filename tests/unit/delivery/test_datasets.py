@@ -61,6 +61,7 @@ def test_only_files_below_an_allowed_folder_are_read(engine: Engine, tmp_path: P
         ({"path": ""}, ConfigError), ({"url": "ftp://h/x"}, InputError), ({"url": "file:///etc/passwd"}, InputError),
         ({"url": "https://me:secret@good/x"}, InputError), ({"url": "s3://bucket/x?endpoint_override=evil"}, InputError),
         ({"url": "s3://other/x"}, ForbiddenError), ({"url": "https://evil/x"}, ForbiddenError), ({"url": "https://[::1"}, InputError),
+        ({"url": "https://good:99999/x"}, InputError), ({"url": "https://good/x\r\nHost: evil"}, InputError),
         ({"url": "https://good.evil/x"}, ForbiddenError), ({"dataset_id": "0" * 64}, InputError),
     ],
 )  # fmt: skip

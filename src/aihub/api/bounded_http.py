@@ -1,0 +1,86 @@
+"""The server's HTTP protocol with bounds that it has not itself: how long a head may be, and how long it may take.
+
+Whoever sends these bytes is not known yet, so that no limit of the API protects against him.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from aihub.api.problems import problem
+
+if TYPE_CHECKING:
+    import asyncio
+
+MAX_HEAD_BYTES = 64 << 10
+"""Bytes of a request's line and headers."""
+HEAD_S = 15.0
+"""Longest time from the first byte of a request, or from the connection, until its headers are whole."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._is_in_head = True
+        self._has_begun = False
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_S, self._too_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and look whether a head goes on for too long."""
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._is_in_head:
+            self._stop_waiting()
+        elif self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response(f"the head of the request has more than {MAX_HEAD_BYTES} bytes; send less")
+        elif self._deadline is None and self._has_begun:
+            self._deadline = self.loop.call_later(HEAD_S, self._too_late)
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        self._is_in_head = self._has_begun = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is whole."""
+        self._end_of_head()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request in the form of every other refusal, and close; an answer under way is broken off."""
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            answer = problem(400, "bad_request", msg)
+            lines = (b"%s: %s\r\n" % pair for pair in (*answer.raw_headers, (b"connection", b"close")))
+            self.transport.write(
+                b"".join((b"HTTP/1.1 400 Bad Request\r\n", *lines, b"\r\n", bytes(answer.body)))
+            )
+        self.transport.close()
+
+    def _end_of_head(self) -> None:
+        self._is_in_head = self._has_begun = False
+        self._head_bytes = 0
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self.transport.close()
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
