@@ -106,7 +106,7 @@ def test_many_rows_and_rows_of_the_past_go_through_the_forecaster(train_forecast
     assert answer.target_us == stamps
 
 
-@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("stamp", ["2260-12-31T23:59:59Z", "1700-01-01T00:00:00+14:00"])
 def test_a_row_far_from_all_that_is_known_is_refused_at_once(
     train_forecast: Callable[..., Any], stamp: str
 ) -> None:
