@@ -78,7 +78,9 @@ def _two_columns(path: str) -> pl.DataFrame:
 
 
 def _steel() -> pl.DataFrame:
-    frame = pl.read_csv((SHARED / "steel" / "steel_15min.csv.gz"), encoding="utf8-lossy")
+    frame = pl.read_csv(
+        (SHARED / "steel" / "steel_15min.csv.gz"), encoding="utf8-lossy", infer_schema_length=None
+    )
     frame = frame.rename({one: one.lstrip("\ufeff") for one in frame.columns})
     return _hourly(frame.select("date", load="Usage_kWh"), "date", "%d/%m/%Y %H:%M")
 
