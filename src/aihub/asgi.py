@@ -74,6 +74,7 @@ def build(
     api = create_app(hub, access=access, metrics=metrics, loads=loads, routers=routers)
     if stopping is not None:
         api.state.is_stopping = stopping.is_set
+    api.state.pool = pool
     settings = hub.settings
     hosts: list[Any] = [*settings.allowed_hosts, settings.host]
     hosts = [host for host in hosts if host not in ("0.0.0.0", "::")]  # noqa: S104 - every address is no name

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from aihub.hub import Hub
+    from aihub.serving.pool import ServingPool
 
 router = APIRouter(tags=["operations"])
 DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -62,7 +63,10 @@ def health() -> Health:
 )
 def ready(request: Request, response: Response) -> Readiness:
     """Look at database, tables and workers; 503 where requests cannot be served, 200 and `degraded` without a worker."""
-    found = readiness(request.app.state.hub, request.app.state.clock())
+    state = request.app.state
+    found = readiness(state.hub, state.clock())
+    if (pool := getattr(state, "pool", None)) is not None:
+        found.checks.append(loading(pool))
     response.status_code = 503 if found.status == "unready" else 200
     return found
 
@@ -94,6 +98,15 @@ def readiness(hub: Hub, now: datetime) -> Readiness:
     if not is_current:
         return Readiness(status="unready", checks=checks)
     return Readiness(status="ready" if workers else "degraded", checks=checks)
+
+
+def loading(pool: ServingPool) -> Check:
+    """Tell how many models are still to come into memory; that makes nobody wait who asks for another, so it is no fault."""
+    pending, total = len(pool.pending), len(pool.deployed)
+    detail = (
+        f"{pending} of {total} still load; what is asked for comes first" if pending else f"{total} deployed"
+    )
+    return Check(name="models", is_ok=True, detail=detail)
 
 
 @router.get(

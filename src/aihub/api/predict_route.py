@@ -24,9 +24,9 @@ import structlog
 from starlette.exceptions import HTTPException
 
 from aihub.api.border import SECURITY_HEADERS, Patience
-from aihub.api.problems import of_error, problem
+from aihub.api.problems import NAME, of_error, problem
 from aihub.auth import ANONYMOUS
-from aihub.errors import AIHubError, InputError, NotFoundError
+from aihub.errors import AIHubError, InputError, NotFoundError, UnavailableError
 from aihub.exposure import refuse_cross_site
 from aihub.serving import protocol
 from aihub.serving.answering import NotAtOnce, answer_question, is_quick
@@ -38,17 +38,21 @@ if TYPE_CHECKING:
     from aihub.api.context import Access
     from aihub.serving.pool import ServingPool
     from aihub.serving.protocol import Question
-    from aihub.serving.routes import Route
+    from aihub.serving.routes import Key, Route
     from aihub.types import Identity
 
 log = structlog.get_logger("aihub.api")
 MAX_HOSTS = 10_000
 THREADS = 4
+LOAD_WAIT_S = 5.0
+"""How long a request for a model that is deployed and not in memory yet waits for it."""
+LOAD_LOOK_S = 0.01
 MAX_QUICK_BYTES = 65_536
 """Bytes of a body that is answered before a task is made for it."""
 _PATH = re.compile(r"/models/([^/]+)/(predict|schema)")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _NAME = re.compile(r"[a-z0-9._-]{1,32}")
+_MODEL = re.compile(NAME)
 _QUICK_KINDS = frozenset((b"", b"application/json"))
 _SAFE = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 _JSON_HEADERS = [(b"content-type", b"application/json"), *_SAFE]
@@ -126,9 +130,11 @@ class PredictRoute:
             return None
         started = time.perf_counter()
         try:
-            route = self._route({"query_string": query}, headers, found[1], identity, "predict")
+            route = self._pool.find(
+                *self._key({"query_string": query}, headers, found[1], identity, "predict")
+            )
             question = protocol.read(body, protocol.JSON)
-            if not is_quick(route, question):
+            if route is None or not is_quick(route, question):
                 return None
             subject = headers.get(b"x-request-id", b"").decode("latin-1")
             content = answer_question(self._pool, route, question, subject, is_hurried=True)
@@ -144,7 +150,7 @@ class PredictRoute:
         try:
             if is_schema:
                 identity = await self._identity(headers)
-                route = self._route(scope, headers, name, identity, "models:read")
+                route = await self._route(self._key(scope, headers, name, identity, "models:read"))
                 await _send(send, orjson.dumps(_schema(route)), _JSON_HEADERS)
             else:
                 await self._predict(scope, headers, receive, send, name)
@@ -189,7 +195,9 @@ class PredictRoute:
     ) -> None:
         started = time.perf_counter()
         identity = await self._identity(headers)
-        route = self._route(scope, headers, name, identity, "predict")
+        key = self._key(scope, headers, name, identity, "predict")
+        # Most requests: one look into a dictionary.
+        route = self._pool.find(*key) or await self._route(key)
         kind = headers.get(b"content-type", b"").decode("latin-1")
         is_bulk = kind != protocol.JSON and kind.partition(";")[0].strip().lower() in protocol.BULK
         body = await _body(headers, Patience(receive), self._limits[is_bulk])
@@ -220,9 +228,9 @@ class PredictRoute:
         question = protocol.read(body, kind)
         return answer_question(self._pool, route, question, subject, is_arrow=is_arrow)
 
-    def _route(
+    def _key(
         self, scope: Scope, headers: dict[bytes, bytes], name: str, identity: Identity, needed: str
-    ) -> Route:
+    ) -> Key:
         host = headers.get(b"host", b"")
         if host not in self._known_hosts:
             self._check_host(host)
@@ -232,17 +240,42 @@ class PredictRoute:
         environment = self._environment
         if query:
             environment = _environment(query, environment)
-        route = self._pool.find(identity.tenant, name, environment)
-        if route is None:
-            raise self._not_there(identity.tenant, name, environment)
-        return route
+        return identity.tenant, name, environment
 
-    def _not_there(self, tenant: str, name: str, environment: str) -> AIHubError:
-        failure = self._pool.failures.get((tenant, name, environment))
-        if failure is not None:
-            raise _Refusal(503, "unavailable", f"{name!r} cannot be served: {failure}")
-        known = [key[1] for key in self._pool.routes if key[0] == tenant and key[2] == environment]
-        return NotFoundError(f"model that serves in {environment}", name[:80], known)
+    async def _route(self, key: Key) -> Route:
+        """Return what answers; what is deployed and not loaded yet is loaded first, once for all who ask.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing is deployed.
+        UnavailableError
+            It could not be loaded, or not in `LOAD_WAIT_S`; or the database, which has to be asked, is away.
+        """
+        pool, (tenant, name, environment) = self._pool, key
+        route = pool.find(*key)
+        if route is not None:
+            return route
+        if key not in pool.failures:
+            loop = asyncio.get_running_loop()
+            # A name that none can have is not asked for: PostgreSQL fails at a NUL.
+            if not _MODEL.fullmatch(name) or not await loop.run_in_executor(self._threads, pool.knows, key):
+                known = {one[1] for one in pool.deployed if one[0] == tenant and one[2] == environment}
+                raise NotFoundError(f"model that serves in {environment}", name[:80], sorted(known))
+            pool.ask(key)
+            until = time.monotonic() + LOAD_WAIT_S
+            while (route := pool.find(*key)) is None and key not in pool.failures:
+                if time.monotonic() >= until:
+                    raise UnavailableError(f"{name!r} is deployed and still being loaded; ask again")
+                await asyncio.sleep(LOAD_LOOK_S)
+                if key in pool.deployed:
+                    # The last look at the tables may have been before the deployment, and have forgotten the question.
+                    pool.ask(key)
+        if route is None:
+            # The failure is known before an earlier version has taken the place: a later request finds that one.
+            message = f"{name!r} cannot be served: {pool.failures.get(key, 'it is being loaded again')}"
+            raise UnavailableError(message)
+        return route
 
     def _remembered(self, headers: dict[bytes, bytes]) -> Identity | None:
         """Return whom the request's credential stands for, where that lies ready."""

@@ -80,7 +80,8 @@ def _run(settings: Settings, begin: Callable[[Hub], Callable[[], None]]) -> None
         access = Authenticator.of(hub)
         stack.callback(access.close)
         pool = hub.serving_pool()
-        pool.start()
+        # The hub listens at once; models come into memory behind it, those that are asked for first.
+        pool.start(on_loaded=asgi.settle_memory)
         stack.callback(pool.stop)
         app = asgi.build(hub, access=access, tracing=tracing, pool=pool, stopping=stopping)
         stack.callback(begin(hub))

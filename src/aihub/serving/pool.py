@@ -2,7 +2,8 @@
 
 A request takes its route (`find`, one look into a dictionary) and uses that to its end. A thread follows the database:
 what was deployed, rolled back or rolled out there is compiled beside what answers, and then put in its place in one
-assignment. Another thread puts newer actuals on the forecasts. A version that cannot be compiled changes nothing: the one before goes on answering, and `failures` says why.
+assignment. What is asked for and not loaded yet comes first. Another thread puts newer actuals on the forecasts. A version
+that cannot be compiled changes nothing: the one before goes on answering, and `failures` says why.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Engine
 
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.sandbox import Limits
@@ -47,6 +48,8 @@ AGAIN_S = 10.0
 HISTORY_S = 2.0
 """How often actuals are looked for."""
 SWITCH_S = 0.0005
+SLICE_S = 0.25
+"""How long versions are loaded before the tables are looked at again: what was deployed or asked for meanwhile comes next."""
 FORGIVE_S = 60.0
 """A version that has answered for so long is forgiven its crashes."""
 
@@ -117,6 +120,10 @@ class ServingPool:
         self._usage: dict[Key, Usage] = {}
         self._signature: tuple[Any, ...] | None = None
         self._retry_at: dict[tuple[Key, str], float] = {}
+        self._deployed: frozenset[Key] = frozenset()
+        self._asked: set[Key] = set()
+        self._settled: set[Key] = set()
+        self._on_loaded: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -124,8 +131,14 @@ class ServingPool:
         self.shadows = Shadows()
         self.failures: dict[Key, str] = {}
 
-    def start(self) -> None:
+    def start(self, *, on_loaded: Callable[[], None] | None = None) -> None:
         """Load what is deployed, then follow it on a thread; the log starts too.
+
+        Parameters
+        ----------
+        on_loaded
+            Given: return at once, load on the thread, and call this when everything is there. Until then `pending` says
+            what is not, and `ask` puts a model first.
 
         Raises
         ------
@@ -135,7 +148,8 @@ class ServingPool:
         # A thread that computes (the log's writer) gives way after half a millisecond instead of five: requests wait less.
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         self.log.start()
-        self.refresh()
+        self._on_loaded = on_loaded
+        self.refresh(None if on_loaded is None else 0.0)
         for name, work in (("aihub-serving", self._follow), ("aihub-history", self._learn_on)):
             thread = threading.Thread(target=work, name=name, daemon=True)
             self._threads.append(thread)
@@ -168,8 +182,40 @@ class ServingPool:
             for kept in list(warm.by_version.values())
         )
 
-    def refresh(self) -> bool:
+    @property
+    def deployed(self) -> frozenset[Key]:
+        """Everything that is to answer, by the last look at the database."""
+        return self._deployed
+
+    @property
+    def pending(self) -> list[Key]:
+        """What is deployed and neither answers yet nor has failed to load."""
+        return [key for key in self._deployed if key not in self._routes and key not in self.failures]
+
+    def ask(self, key: Key) -> None:
+        """Load a deployed model before the others that still have to be; asking again changes nothing."""
+        self._asked.add(key)
+
+    def knows(self, key: Key) -> bool:
+        """Whether a model is deployed; asks the database where the last look did not find it.
+
+        Raises
+        ------
+        UnavailableError
+            The database does not answer.
+        """
+        if key in self._deployed:
+            return True
+        with read(self._engine, tenant=key[0]) as connection:
+            return served.is_deployed(connection, *key)
+
+    def refresh(self, slice_s: float | None = None) -> bool:
         """Read what is deployed and put it in place; whether anything has changed. Safe to call from any thread.
+
+        Parameters
+        ----------
+        slice_s
+            Seconds after which no further version is loaded; the next call goes on. None: load all.
 
         Raises
         ------
@@ -182,19 +228,17 @@ class ServingPool:
                 is_due = any(at <= time.monotonic() for at in self._retry_at.values())
                 if signature == self._signature and not is_due:
                     return False
-                wanted = served.champions(connection)
-                beside = {
-                    (row["tenant_id"], row["model"], row["environment"]): row
-                    for row in served.challengers(connection)
-                }
-                earlier = self._earlier(connection, wanted)
-            self._put(wanted, beside)
-            self._forget_failures(
-                {*beside, *((row["tenant_id"], row["model"], row["environment"]) for row in wanted)}
-            )
-            self._signature = signature
-            for row, key in earlier:
-                self._keep_warm(key, row)
+                wanted = {_key(row): row for row in served.champions(connection)}
+                beside = {_key(row): row for row in served.challengers(connection)}
+            self._signature = None
+            self._deployed = frozenset(wanted)
+            self._asked &= self._deployed
+            self._drop({*self._routes, *self._warm, *self._settled}.difference(wanted))
+            until = None if slice_s is None else time.monotonic() + slice_s
+            if self._put(wanted, beside, until) and self._settle_all(wanted, until):
+                self._forget_failures({*beside, *wanted})
+                self._asked.clear()
+                self._signature = signature
             return True
 
     def _forget_failures(self, deployed: set[Key]) -> None:
@@ -228,31 +272,29 @@ class ServingPool:
                 self._warm[key].keep(after)
             self._routes = routes
 
-    def _earlier(
-        self, connection: Connection, wanted: list[dict[str, Any]]
-    ) -> list[tuple[dict[str, Any], Key]]:
-        """Versions that a rollback may go to, of models that are not in memory yet."""
-        found = []
-        for row in wanted:
-            key = (row["tenant_id"], row["model"], row["environment"])
-            if key in self._warm:
-                continue
-            past = served.before(
-                connection, model_id=row["model_id"], environment=row["environment"], limit=2 * WARM
-            )
-            distinct = {one["digest"]: one for one in past if one["digest"] != row["digest"]}
-            found += [(one, key) for one in list(distinct.values())[: WARM - 1]]
-        return found
+    def _drop(self, gone: set[Key]) -> None:
+        if not gone:
+            return
+        self._routes = {key: route for key, route in self._routes.items() if key not in gone}
+        self._settled -= gone
+        for key in gone:
+            self._warm.pop(key, None)
 
-    def _put(self, wanted: list[dict[str, Any]], beside: Mapping[Key, dict[str, Any]]) -> None:
-        gone = set(self._routes)
-        for row in wanted:
-            key = (row["tenant_id"], row["model"], row["environment"])
-            gone.discard(key)
+    def _put(
+        self, wanted: Mapping[Key, dict[str, Any]], beside: Mapping[Key, dict[str, Any]], until: float | None
+    ) -> bool:
+        """Put champions and challengers in place; whether all could be looked at before the time was over."""
+        is_whole = True
+        for key in self._ordered(wanted):
+            row, other = wanted[key], beside.get(key)
+            if self._is_over(until, key) and not (self._is_known(key, row) and self._is_known(key, other)):
+                is_whole = False
+                continue
+            self._asked.discard(key)
             champion = self._loaded(key, row)
             if champion is None:
+                self._settle(key, row)
                 continue
-            other = beside.get(key)
             challenger = None if other is None else self._loaded(key, other)
             self.failures.pop(key, None)
             self._replace(
@@ -267,10 +309,44 @@ class ServingPool:
                     f"{key[0]}/{key[1]}".encode(),
                 )
             )
-        if gone:
-            self._routes = {key: route for key, route in self._routes.items() if key not in gone}
-            for key in gone:
-                self._warm.pop(key, None)
+        return is_whole
+
+    def _ordered(self, wanted: Mapping[Key, dict[str, Any]]) -> list[Key]:
+        """Return what is asked for, then what answers already (a swap waits for no start), then the newest deployments."""
+        newest = list(wanted)[::-1]
+        asked, routes = set(self._asked), self._routes
+        return sorted(newest, key=lambda key: (key not in asked, key not in routes, key[2] != "production"))
+
+    def _is_over(self, until: float | None, key: Key | None = None) -> bool:
+        """Whether the time is over, or something else than `key` was asked for meanwhile."""
+        if until is None:
+            return self._stopping.is_set()
+        is_behind = bool(self._asked) and key not in self._asked
+        return is_behind or self._stopping.is_set() or time.monotonic() >= until
+
+    def _is_known(self, key: Key, row: dict[str, Any] | None) -> bool:
+        warm = self._warm.get(key)
+        return row is None or (warm is not None and (row["number"], row["digest"]) in warm.by_version)
+
+    def _settle_all(self, wanted: Mapping[Key, dict[str, Any]], until: float | None) -> bool:
+        for key, row in wanted.items():
+            if self._is_over(until):
+                return self._settled.issuperset(wanted)
+            self._settle(key, row)
+        return True
+
+    def _settle(self, key: Key, row: dict[str, Any]) -> None:
+        """Load the versions that a rollback may go to, once for every model."""
+        if key in self._settled:
+            return
+        with read(self._engine, tenant=EVERY_TENANT) as connection:
+            past = served.before(
+                connection, model_id=row["model_id"], environment=row["environment"], limit=2 * WARM
+            )
+        distinct = {one["digest"]: one for one in past if one["digest"] != row["digest"]}
+        for one in list(distinct.values())[: WARM - 1]:
+            self._keep_warm(key, one)
+        self._settled.add(key)
 
     def _replace(self, route: Route) -> None:
         # A new dictionary in one assignment: readers take no lock.
@@ -349,8 +425,11 @@ class ServingPool:
         try:
             while not self._stopping.is_set():
                 try:
-                    if follower.wait():
-                        self.refresh()
+                    if self._signature is None or follower.wait():
+                        self.refresh(SLICE_S)
+                    if self._on_loaded is not None and self._signature is not None:
+                        on_loaded, self._on_loaded = self._on_loaded, None
+                        on_loaded()
                     if self.box.crashes and time.monotonic() - started > FORGIVE_S:
                         self.box.forgive({route.champion.digest for route in self._routes.values()})
                 except Exception as error:  # noqa: BLE001 - border of the thread: it has to follow whatever happens
@@ -369,6 +448,10 @@ class ServingPool:
                 self._on_error(error)
             # Preparing a history never takes more than a tenth of one core.
             wait_s = max(HISTORY_S, 10 * (time.monotonic() - started))
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["tenant_id"], row["model"], row["environment"]
 
 
 def _libraries() -> str:

@@ -62,6 +62,21 @@ def champions(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def is_deployed(connection: Connection, tenant: str, model: str, environment: str) -> bool:
+    """Whether a model has a champion there."""
+    query = (
+        sa.select(deployments.c.id)
+        .join(models, models.c.id == deployments.c.model_id)
+        .where(
+            deployments.c.tenant_id == tenant,
+            models.c.name == model,
+            deployments.c.environment == environment,
+            deployments.c.ended_at.is_(None),
+        )
+    )
+    return connection.execute(query).first() is not None
+
+
 def challengers(connection: Connection) -> list[dict[str, Any]]:
     """Return the active rollouts of every tenant, model and environment, with their versions."""
     query = (

@@ -131,6 +131,68 @@ def test_a_start_restores_what_serves_and_what_a_rollback_may_go_to(
     assert len(pool._warm[KEY].by_version) == WARM + 1
 
 
+def test_a_start_behind_the_server_loads_what_is_asked_for_first(
+    pool: ServingPool,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {register(1.0, name=name).digest: name for name in ("load", "older", "newer")}
+    for version in (register(2.0, name="load"), register(3.0, name="older"), register(4.0, name="newer")):
+        names[version.digest] = version.model
+        deploy(version)
+    order: list[str] = []
+    may_load, is_loaded = threading.Event(), threading.Event()
+
+    def compile_version(path: Path, **given: Any) -> Any:
+        assert may_load.wait(10)
+        order.append(next(name for digest, name in names.items() if digest in str(path)))
+        return compiled.compile_version(path, **given)
+
+    monkeypatch.setattr("aihub.serving.pool.compile_version", compile_version)
+    pool.start(on_loaded=is_loaded.set)
+    assert len(pool.deployed) == 3
+    assert {key[1] for key in pool.pending} == {"load", "older", "newer"}
+    assert pool.find(*KEY) is None
+    pool.ask(KEY)
+    may_load.set()
+    assert is_loaded.wait(10)
+    assert order.index("load") < order.index("older"), "asked for: before what nobody waits for"
+    assert order.index("newer") < order.index("older"), "the newest deployments come first"
+    assert sorted(order) == ["load", "newer", "older"]
+    assert not pool.pending
+
+
+def test_what_is_deployed_during_a_long_start_is_not_kept_waiting_by_it(
+    pool: ServingPool,
+    register: Callable[..., Version],
+    deploy: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("load", "b", "c", "d"):
+        deploy(register(1.0, name=name))
+    steps = threading.Semaphore(0)
+
+    def compile_version(path: Path, **given: Any) -> Any:
+        assert steps.acquire(timeout=10)
+        time.sleep(0.03)
+        return compiled.compile_version(path, **given)
+
+    monkeypatch.setattr("aihub.serving.pool.compile_version", compile_version)
+    monkeypatch.setattr("aihub.serving.pool.SLICE_S", 0.02)
+    pool.start(on_loaded=lambda: None)
+    pool.ask(KEY)
+    steps.release(2)
+    until(lambda: pool.find(*KEY) is not None)
+    deploy(register(5.0))
+    # The one that is being loaded, and then the swap: not the last one before it.
+    steps.release(2)
+    until(lambda: ask(pool)["version"] == 2)
+    assert pool.pending
+    steps.release(100)
+    until(lambda: not pool.pending)
+
+
 def test_a_version_that_cannot_be_loaded_leaves_the_one_before_in_place(
     hub: Hub, pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 from aihub.api.predict_route import PredictRoute
 from aihub.asgi import build
 from aihub.auth import Authenticator
-from aihub.serving import protocol
+from aihub.serving import compiled, protocol
 from aihub.store import keys
 from aihub.store.engine import write
 from aihub.types import Role
@@ -23,6 +25,7 @@ from hubs import give_key
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from aihub.hub import Hub
     from aihub.serving.pool import ServingPool
@@ -108,6 +111,72 @@ def test_what_does_not_fit_is_a_problem(
     assert (answer.status_code, found["code"], found.get("field")) == (status, code, field)
     assert answer.headers["content-type"] == "application/problem+json"
     assert found["request_id"].startswith("req_")
+
+
+def test_what_is_deployed_and_not_loaded_is_loaded_once_for_all_who_ask(
+    hub: Hub,
+    pool: ServingPool,
+    register: Callable[..., Any],
+    deploy: Callable[..., Any],
+    now: datetime,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deploy(register(1.0))
+    may_load = threading.Event()
+    loads: list[Path] = []
+
+    def compile_version(path: Path, **given: Any) -> Any:
+        loads.append(path)
+        assert may_load.wait(10)
+        return compiled.compile_version(path, **given)
+
+    monkeypatch.setattr("aihub.serving.pool.compile_version", compile_version)
+    pool.start(on_loaded=lambda: None)
+    call = Caller(build(hub, pool=pool), token_of(hub, Role.TRAINER, now))
+    models = next(one for one in call("GET", "/ready").json()["checks"] if one["name"] == "models")
+    assert models == {
+        "name": "models",
+        "is_ok": True,
+        "detail": "1 of 1 still load; what is asked for comes first",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr("aihub.api.predict_route.LOAD_WAIT_S", 0.02)
+        late = call.predict({"records": [ROW]})
+    assert (late.status_code, late.json()["code"]) == (503, "unavailable")
+    assert late.headers["retry-after"] == "1"
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(call.predict, {"records": [ROW]}) for _ in range(4)]
+        may_load.set()
+        assert [one.result().status_code for one in asked] == [200] * 4
+    assert len(loads) == 1
+
+
+def test_a_first_deployment_is_unavailable_until_it_is_loaded_and_what_is_not_deployed_is_not_there(
+    hub: Hub,
+    pool: ServingPool,
+    register: Callable[..., Any],
+    deploy: Callable[..., Any],
+    now: datetime,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool.start()
+    call = Caller(build(hub, pool=pool), token_of(hub, Role.TRAINER, now))
+    monkeypatch.setattr("aihub.api.predict_route.LOAD_WAIT_S", 0.02)
+    with pool._lock:  # nothing is looked at or loaded meanwhile
+        deploy(register(1.0))
+        early = call.predict({"records": [ROW]})
+        assert call("GET", "/models/load/schema").status_code == 503
+        assert call.predict({"records": [ROW]}, name="lode").status_code == 404
+        assert call.predict({"records": [ROW]}, name="lo%00ad").status_code == 404
+        staging = call("POST", "/models/load/predict?environment=staging", json={"records": [ROW]})
+        other = token_of(hub, Role.TRAINER, now, tenant="other")
+        assert staging.status_code == 404
+        assert call.predict({"records": [ROW]}, token=other).status_code == 404
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    monkeypatch.setattr("aihub.api.predict_route.LOAD_WAIT_S", 5.0)
+    assert call.predict({"records": [ROW]}).status_code == 200
 
 
 def test_credentials_scopes_names_and_hosts_are_checked(call: Caller, hub: Hub, now: datetime) -> None:
