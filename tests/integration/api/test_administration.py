@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from aihub.cli import main
 from aihub.types import OPERATOR_TENANT, Role
@@ -32,11 +33,11 @@ def call(hub: Hub, api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         monkeypatch.setenv("AIHUB_API_KEY", key)
         code = main.run(words)
         shown = capsys.readouterr()
-        # The application of the test logs into the same output.
-        lines = [line for line in shown.out.splitlines(keepends=True) if "request.answered" not in line]
-        return code, "".join(lines), shown.err
+        return code, shown.out, shown.err
 
-    return calling
+    # The application answers in this process: its log would be written into what the command prints.
+    with structlog.testing.capture_logs():
+        yield calling
 
 
 def _json(answer: tuple[int, str, str]) -> Any:

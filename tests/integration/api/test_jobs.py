@@ -122,10 +122,10 @@ def test_a_key_is_of_one_body_whatever_its_type_is_called(api: Api) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"model_type": "x"}, "model_type"), ({"priority": "urgent"}, "priority"), ({"config": {}}, "target"),
+        ({"model_type": "x"}, "model_type"), ({"priority": "urgent"}, "priority"), ({"config": {}}, "config.target"),
         ({"config": {**BODY["config"], "hyperparameters": {"learning_rate": 5000}}}, ""), ({"surprise": 1}, "surprise"),
         ({"config": {**BODY["config"], "hyperparameters": {"forcedsplits_filename": "/etc/passwd"}}}, ""),
-        ({"config": {**BODY["config"], "targt": "x"}}, "targt"), ({"tenant_id": "UPPER"}, "tenant_id"), ({"config": None}, "config"), ({"config": []}, "config"),
+        ({"config": {**BODY["config"], "targt": "x"}}, "config.targt"), ({"tenant_id": "UPPER"}, "tenant_id"), ({"config": None}, "config"), ({"config": []}, "config"),
         ({"data": {"path": "a", "url": "b"}}, "data"), ({"data": {"dataset_id": "x"}}, ""), ({"data": 7}, "data"), ({"queue": ""}, "queue"),
         ({"policy": 3}, "policy"), ({"validation": []}, "validation"),
     ],
