@@ -119,7 +119,7 @@ def _forecast(pool: ServingPool, loaded: Loaded, question: Question) -> tuple[Ro
     future = protocol.future_table(question.future, model.contract, model.model.config.stamp_zone)
     pool.box.mark.value = loaded.slot
     try:
-        answer = model.forecast(question.horizon, future=future)
+        answer = model.forecast(question.horizon, future=future, series=question.series)
     finally:
         pool.box.mark.value = 0
     # The features of these rows were not sent: the log has the answers alone.

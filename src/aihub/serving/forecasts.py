@@ -161,20 +161,22 @@ class CompiledForecast:
         point, lower, upper = zip(*found, strict=True)
         return Answer(list(point), list(lower), list(upper), level, None, names, times.tolist())
 
-    def forecast(self, horizon: int | None, *, future: Any | None = None) -> Answer:
-        """Answer the next `horizon` steps (default: the config's) of every series; see `Forecaster.forecast`."""
+    def forecast(
+        self, horizon: int | None, *, future: Any | None = None, series: Sequence[str] | None = None
+    ) -> Answer:
+        """Answer the next `horizon` steps (default: the config's) of `series` (default: all); see `Forecaster.forecast`."""
         codec = self.model.codec
-        frame = self.model.forecast(horizon, history=self._history_frame(), future=future)
+        frame = self.model.forecast(horizon, history=self._history_frame(), future=future, series=series)
         stamps = frame.get_column(codec.config.timestamp).dt.timestamp("us").to_list()
         name = codec.config.series_id
-        series = [""] * len(stamps) if name is None else frame.get_column(name).to_list()
+        names = [""] * len(stamps) if name is None else frame.get_column(name).to_list()
         return Answer(
             frame.get_column("prediction").to_list(),
             frame.get_column("lower").to_list(),
             frame.get_column("upper").to_list(),
             codec.config.interval_level,
             None,
-            series,
+            names,
             stamps,
         )
 

@@ -43,7 +43,7 @@ class Question:
     records, columns
         Rows, in one of both forms; None where a horizon is asked for.
     series, timestamp
-        What the rows of a model speak of that has no such columns itself; for the log.
+        What the rows of a model speak of that has no such columns itself; for the log. Beside a horizon: the series to forecast.
     """
 
     records: list[Any] | None = None
@@ -125,6 +125,7 @@ def _envelope(document: dict[str, Any]) -> Question:
         if horizon is not None and (type(horizon) is not int or horizon < 1):
             raise DataError("is no number of steps; send 1 or more, or null", column="horizon")
         question.horizon, question.is_horizon, question.future = horizon, True, document.get("future")
+        question.series = _texts(document, "series")
         return question
     rows = document[asked[0]]
     if asked[0] == "records":

@@ -312,6 +312,48 @@ def test_tables_are_taken_and_given(call: Caller) -> None:
     assert many.json()["prediction"] == found.get_column("prediction").to_list()
 
 
+def test_a_word_that_is_known_ahead_is_asked_for_as_a_number_is(
+    call: Caller,
+    pool: ServingPool,
+    register: Callable[..., Any],
+    deploy: Callable[..., Any],
+    train_forecast: Callable[..., Any],
+) -> None:
+    deploy(register(model=train_forecast(features=["temperature", "sky"]), name="hours"))
+    pool.refresh()
+    future = [{"timestamp": f"2024-04-23T{hour:02}:00:00Z", "temperature": 12.0} for hour in range(24)]
+    answer = call.predict({"horizon": 24, "future": future}, name="hours")
+    assert (answer.status_code, answer.json()["field"]) == (422, "sky")
+    said = [{**row, "sky": "fog"} for row in future]
+    assert call.predict({"horizon": 24, "future": said}, name="hours").status_code == 200
+
+
+def test_a_horizon_is_answered_for_the_series_that_are_asked_for(
+    call: Caller,
+    pool: ServingPool,
+    register: Callable[..., Any],
+    deploy: Callable[..., Any],
+    train_forecast: Callable[..., Any],
+) -> None:
+    deploy(register(model=train_forecast(features=["temperature"], series=("m1", "m2")), name="hours"))
+    deploy(register(model=train_forecast(features=[]), name="alone"))
+    pool.refresh()
+    future = [
+        {"timestamp": f"2024-04-23T{hour:02}:00:00Z", "meter": meter, "temperature": 12.0}
+        for meter in ("m1", "m2")
+        for hour in range(24)
+    ]
+    whole = call.predict({"horizon": 24, "future": future}, name="hours").json()
+    for series in ("m2", ["m2"]):
+        found = call.predict({"horizon": 24, "future": future[24:], "series": series}, name="hours").json()
+        assert found["series"] == ["m2"] * 24
+        assert found["prediction"] == pytest.approx(whole["prediction"][24:])
+    for name, wrong in (("hours", "m3"), ("hours", []), ("alone", "m1")):
+        answer = call.predict({"horizon": 24, "series": wrong}, name=name)
+        assert (answer.status_code, answer.json()["field"]) == (422, "series")
+    assert "'m3'" in call.predict({"horizon": 24, "series": "m3"}, name="hours").json()["detail"]
+
+
 def test_a_forecast_is_asked_for_hours_and_an_unknown_route_goes_on(
     call: Caller,
     pool: ServingPool,

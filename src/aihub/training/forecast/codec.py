@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from aihub.training.forecast.panel import IntArray
     from aihub.types import FloatArray
 
+SAID = "said "
+"""Before the name of a column of words: whether a row names one at all."""
 _SLACK_S = 7200
 """How early a stamp may be for its local day: rows that keep to UTC are an hour off for half of the year."""
 
@@ -120,6 +122,16 @@ class Codec:
         if target:
             columns[TARGET] = self._numbers(frame, self._there(frame, self.config.target, what), what)
         return Table(self._series(frame, what, extra), self._steps(frame, what), columns)
+
+    def said(self, data: Any, table: Table, *, what: str) -> Table:
+        """Mark where the rows of `data`, read as `table`, name a word: 1, also for one that training did not know; else NaN."""
+        frame = self.frame(data, what=what)
+        marks = {
+            SAID + name: np.where(frame.get_column(name).is_not_null().to_numpy(), 1.0, np.nan)
+            for name in self.words
+            if name in frame.columns
+        }
+        return Table(table.series, table.step, marks)
 
     def new_series(self, data: Any, *, what: str) -> tuple[str, ...]:
         """Ids in `data` that are not in `series`, sorted."""

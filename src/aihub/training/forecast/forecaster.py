@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aihub.errors import ArtifactError, ConfigError, DataError
+from aihub.errors import ArtifactError, ConfigError, DataError, did_you_mean
 from aihub.training.algorithms import ALGORITHMS
 from aihub.training.forecast.adaptation import stretches
-from aihub.training.forecast.codec import Codec
+from aihub.training.forecast.codec import SAID, Codec
 from aihub.training.forecast.conformal import Band, Calibration
 from aihub.training.forecast.ensemble import POINT, QUANTILES, Ensemble
 from aihub.training.forecast.features import TARGET, FeatureSpec
@@ -24,7 +24,7 @@ from aihub.training.frequency import MAX_HORIZON_STEPS
 from aihub.training.model import MODEL_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import polars as pl
 
@@ -143,7 +143,12 @@ class Forecaster:
         return self.path_to(query, newer, extra)[0].rows(query.series, query.step).lead
 
     def forecast(
-        self, horizon: int | None = None, *, history: Any | None = None, future: Any | None = None
+        self,
+        horizon: int | None = None,
+        *,
+        history: Any | None = None,
+        future: Any | None = None,
+        series: Collection[str] | None = None,
     ) -> pl.DataFrame:
         """Forecast the next steps of every series after its last known target.
 
@@ -156,6 +161,8 @@ class Forecaster:
         future
             The features that are known ahead, with timestamp and series id, for those steps. Not needed where the model
             has none, or where the data it was trained on (or `history`) already has them with an empty target.
+        series
+            Ids of the series to forecast; default: all. Only those need features.
 
         Returns
         -------
@@ -165,7 +172,7 @@ class Forecaster:
         Raises
         ------
         DataError
-            A known-ahead feature is missing for a step.
+            A known-ahead feature is missing for a step, or a series is unknown.
         """
         import polars as pl  # noqa: PLC0415 - 0.1 s that only training and prediction pay
 
@@ -182,19 +189,22 @@ class Forecaster:
         ahead = (
             [self.codec.table(future, what="future", extra=extra, target=False)] if future is not None else []
         )
+        said = [self.codec.said(future, table, what="future") for table in ahead]
         count = len(self.codec.series) + len(extra)
         known = panel_of([self.history, *newer], count, (TARGET,))
         ends = known_ends(known)
+        names = np.array([*self.codec.series, *extra])
         members = np.flatnonzero(known.length > 0)
-        series = np.repeat(members, steps)
+        if series is not None:
+            members = self._chosen(series, members, names.tolist())
+        number = np.repeat(members, steps)
         step = np.repeat(ends[members], steps) + np.tile(np.arange(1, steps + 1), len(members))
-        query = self._with_features(series, step, [self.history, *newer, *ahead], count)
+        query = self._with_features(number, step, [self.history, *newer, *ahead, *said], count)
         path, answer, scale = self.answer_rows(query, [*newer, *ahead], extra)
         lower, upper = self.interval_of(path, answer, self.config.interval_level, is_own=history is None)
-        names = np.array([*self.codec.series, *extra])
         columns: dict[str, Any] = {self.config.timestamp: self.codec.stamps(step)}
         if self.config.series_id is not None:
-            columns[self.config.series_id] = names[series].tolist()
+            columns[self.config.series_id] = names[number].tolist()
         return pl.DataFrame(
             {**columns, "prediction": answer.point * scale, "lower": lower * scale, "upper": upper * scale}
         )
@@ -397,15 +407,33 @@ class Forecaster:
             scale[at] = typical_size(target[base[at] : base[at] + length[at]])
         return scale
 
+    def _chosen(self, wanted: Collection[str], members: IntArray, names: list[str]) -> IntArray:
+        """Those of `members` whose series are wanted."""
+        name = self.config.series_id
+        if name is None:
+            raise DataError("the model has no series; leave it out.", column="series")
+        known = [names[at] for at in members.tolist()]
+        unknown = sorted(set(wanted).difference(known))
+        if unknown or not wanted:
+            what = f"{unknown[0]!r} is a series that the model has not seen" if unknown else "it names none"
+            hint = did_you_mean(unknown[0], known) if unknown else ""
+            raise DataError(
+                f"{what}.{hint} Send one that it knows, or leave it out for all.", column="series"
+            )
+        return members[[one in wanted for one in known]]
+
     def _with_features(self, series: IntArray, step: IntArray, tables: list[Table], count: int) -> Table:
         """Rows to forecast with the features that are known for them."""
         until = np.full(count, np.iinfo(np.int64).min // 4)
         np.maximum.at(until, series, step)
         names = (*self.spec.known, *self.spec.categories)
-        panel = panel_of(tables, count, names, until=until)
-        columns = {name: panel.gather(panel.columns[name], series, step) for name in names}
-        for name in self.spec.known:
-            absent = ~np.isfinite(columns[name])
+        marks = tuple(SAID + name for name in self.spec.categories)
+        panel = panel_of(tables, count, (*names, *marks), until=until)
+        columns = {name: panel.gather(panel.columns[name], series, step) for name in (*names, *marks)}
+        # A word that training did not know is missing to the model, and was said all the same.
+        said = {name: np.isfinite(columns.pop(SAID + name)) for name in self.spec.categories}
+        for name in names:
+            absent = ~np.isfinite(columns[name]) & ~said.get(name, np.False_)
             if absent.any():
                 first = self.codec.stamps(step[absent][:1])[0]
                 raise DataError(

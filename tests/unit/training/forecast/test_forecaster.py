@@ -297,6 +297,12 @@ def test_words_are_features(cases: SimpleNamespace) -> None:
     assert "tariff" in result.importances
     assert result.metrics["mae"] < 10
     assert np.isfinite(result.model.predict(result.holdout.with_columns(tariff=pl.lit("never seen")))).all()
+    ahead = cases.load_frame(61).tail(24).select("timestamp").with_columns(tariff=pl.lit("never seen"))
+    assert result.model.forecast(future=ahead).height == 24
+    empty = ahead.with_columns(tariff=pl.lit(None, pl.String))
+    for future, rows in ((None, 24), (empty, 24), (ahead.head(20), 4)):
+        with pytest.raises(DataError, match=rf"'tariff'.*{rows} rows to come.*future"):
+            result.model.forecast(future=future)
 
 
 def test_short_series_are_refused(cases: SimpleNamespace) -> None:
