@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -258,6 +259,8 @@ def test_a_worker_that_is_told_to_go_gives_its_training_to_another(hub: Hub) -> 
         wait_for(lambda: job(hub.engine, asked.uid).state is JobState.WAITING, within_s=60)
 
 
+# A pool now and then forgets a connection whose server died without closing it.
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 def test_a_delivery_survives_the_death_of_the_database(tmp_path: Path) -> None:
     with mortal_server() as server:
         database = create(server.url)
@@ -287,3 +290,4 @@ def test_a_delivery_survives_the_death_of_the_database(tmp_path: Path) -> None:
             with read(hub.engine, tenant="default") as connection:
                 assert hub.audit.verify(connection, tenant="default").is_intact
         database.dispose()
+    gc.collect()

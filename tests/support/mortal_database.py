@@ -8,9 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from aihub.store.engine import create
+import psycopg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,14 +42,12 @@ class MortalServer:
             time.sleep(0.2)
 
     def _answers(self) -> bool:
-        engine = create(self.url)
+        # The bare driver: a pool loses a connection whose first question the starting server does not answer.
         try:
-            with engine.connect():
+            with psycopg.connect(self.url, connect_timeout=5):
                 return True
-        except sa.exc.OperationalError:
+        except psycopg.OperationalError:
             return False
-        finally:
-            engine.dispose()
 
     def kill(self) -> None:
         """`kill -9`, as the system does when memory is short; its children find out and go."""
