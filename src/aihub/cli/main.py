@@ -44,6 +44,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("aihub.cli.models:models", "List the models and their versions."),
     "deploy": ("aihub.cli.deploy:deploy", "Put a version into production."),
     "rollback": ("aihub.cli.deploy:rollback", "Go back to the previous good version, or to a named one."),
+    "rollouts": (
+        "aihub.cli.rollouts:rollouts",
+        "List canaries and shadows; make one the champion, or end it.",
+    ),
     "changelog": ("aihub.cli.papers:changelog", "Write the changelog of a model from lineage and decisions."),
     "bom": ("aihub.cli.papers:bom", "Write the bill of materials of a version (CycloneDX)."),
     "signing": ("aihub.cli.signing:signing", "Sign versions and check signatures."),

@@ -19,6 +19,7 @@ from aihub.client.records import (
     LogLine,
     Model,
     Outcome,
+    Rollout,
     Schedule,
     Version,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Model",
     "Outcome",
     "Patience",
+    "Rollout",
     "Schedule",
     "Version",
     "is_configured",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.client import commit, files
 from aihub.client.connection import path_of
-from aihub.client.records import Deployment, Model, Outcome, Version
+from aihub.client.records import Deployment, Model, Outcome, Rollout, Version
 from aihub.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -188,6 +188,32 @@ class Models:
             path_of("models", name, "deployments"), limit=limit, environment=environment
         )
         return map(Deployment.of, pages)
+
+    def rollouts(self, name: str, *, limit: int | None = None) -> Iterator[Rollout]:
+        """Yield the canaries and shadows of a model, newest first."""
+        return map(Rollout.of, self._connection.pages(path_of("models", name, "rollouts"), limit=limit))
+
+    def promote(self, name: str, rollout_id: str, *, reason: str, key: str | None = None) -> Deployment:
+        """End a rollout with the newcomer as champion.
+
+        Raises
+        ------
+        ConflictError
+            The rollout is over.
+        """
+        path = path_of("models", name, "rollouts", rollout_id, "promote")
+        return Deployment.of(self._connection.send("POST", path, {"reason": reason}, key=key))
+
+    def stop_rollout(self, name: str, rollout_id: str, *, reason: str, key: str | None = None) -> Rollout:
+        """End a rollout without the newcomer: the champion answers everything again.
+
+        Raises
+        ------
+        ConflictError
+            The rollout is over.
+        """
+        path = path_of("models", name, "rollouts", rollout_id, "stop")
+        return Rollout.of(self._connection.send("POST", path, {"reason": reason}, key=key))
 
     def compare(self, name: str, baseline: str | int, candidate: str | int) -> dict[str, Any]:
         """Say what differs between two versions: metrics, and the fields of their lineage."""

@@ -186,6 +186,25 @@ class Deployment(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rollout(Record):
+    """A version that runs beside the champion: a canary answers the `share` of the requests, a shadow none."""
+
+    id: str
+    model: str
+    version: int
+    semantic: str
+    environment: str
+    strategy: str
+    state: str
+    share: float = 0.0
+    actor: str = ""
+    reason: str = ""
+    outcome: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Approval(Record):
     """A decision that is asked of a person; `artifact_digest` and `report_digest` are what is decided on."""
 
