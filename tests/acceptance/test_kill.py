@@ -26,7 +26,6 @@ from aihub.settings import Settings
 from aihub.store import schema
 from aihub.store.access_tables import audit
 from aihub.store.engine import EVERY_TENANT, create, read, write
-from aihub.store.job_tables import jobs as rows
 from aihub.store.tables import deployments as deployment_rows
 from aihub.store.tables import outbox, versions
 from aihub.types import Identity, Role
@@ -274,13 +273,10 @@ def test_a_delivery_survives_the_death_of_the_database(tmp_path: Path) -> None:
             # The steps of the child are written together: a short one may never be seen.
             wait_for(lambda: job(hub.engine, asked.uid).step in ("data", "train"), within_s=90)
             server.kill()
-            # Longer than the lease: nobody takes the job from the worker that could not renew it.
+            # Longer than the lease: whoever goes on with the job, its effects are there once.
             time.sleep(5)
             server.start()
             wait_for(lambda: job(hub.engine, asked.uid).state is JobState.WAITING, within_s=90)
-            with read(hub.engine, tenant=EVERY_TENANT) as connection:
-                claims = sa.select(rows.c.lease_token).where(rows.c.uid == asked.uid)
-                assert connection.scalar(claims) == 1
             found = counts(hub)
             assert (found["versions"], found["deployments"]) == (1, {"staging": 1})
             # Both go on: one was at work, the other was listening.
