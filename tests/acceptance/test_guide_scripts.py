@@ -184,7 +184,7 @@ def test_deploying_tags_the_commit_of_the_version(
     hub: RunningHub, place: Path, call: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout = place / "checkout"
-    of_hub = {**hub.client_environ(), "AIHUB_TENANT": "twice", "GIT_CONFIG_GLOBAL": "/dev/null"}
+    of_hub = {**hub.client_environ(), "AIHUB_TENANT": "tagging", "GIT_CONFIG_GLOBAL": "/dev/null"}
     environ = {name: value for name, value in of_hub.items() if not name.startswith("AIHUB_")}
     environ |= {"AIHUB_HOME": str(place / "home"), "AIHUB_MLFLOW_TRACKING_URI": "off"}
 
@@ -225,7 +225,12 @@ def test_deploying_tags_the_commit_of_the_version(
     assert json.loads(ok(done))["version"] == 1
     assert "is tagged already" in done.stderr
 
-    by_hand[1] = "twice"
+    with hub.client() as client:
+        client.tenants.create("tagging")
+    arguments[-1] = "None"
+    ok(call("register_model.py", *arguments, "--no-tag", environ={**of_hub, "GITHUB_SHA": SHA}))
+    with hub.client(tenant="tagging") as client:
+        client.models.deploy("tagged", 1, environment="staging", reason="first", override=True)
     done = call("aihub", *by_hand, environ=of_hub)
     assert json.loads(ok(done))["deployment"]["version"] == 1
     assert f"Not tagged: commit {SHA[:12]} is not in this checkout" in done.stderr
