@@ -9,13 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
+from aihub.delivery import rollouts
+from aihub.delivery.strategy import Strategy
 from aihub.hub import Hub, opened
 from aihub.registry.artifacts import Manifest, pack
 from aihub.registry.lineage import collect
+from aihub.registry.promotion import Order
+from aihub.registry.records import Action
 from aihub.settings import Settings, from_environment
 from aihub.store import keys, tenants
 from aihub.store.engine import EVERY_TENANT, write
@@ -146,3 +150,33 @@ class Api:
     def post(self, path: str, json: Any = None, **given: Any) -> Any:
         """Answer to a POST."""
         return self("POST", path, json=json, **given) if json is not None else self("POST", path, **given)
+
+
+def beside(
+    hub: Hub,
+    version: Version,
+    kind: Literal["canary", "shadow"],
+    *,
+    since: datetime,
+    champion_sequence: int,
+    reason: str = "test",
+) -> rollouts.RolloutRecord:
+    """Let a version run beside the champion of production."""
+    order = Order(
+        action=Action.DEPLOY,
+        environment="production",
+        actor="ann",
+        reason=reason,
+        now=since,
+        key=None,
+        expected_sequence=None,
+    )
+    with write(hub.engine, tenant="default") as connection:
+        return rollouts.start(
+            connection,
+            hub.registry,
+            version,
+            order,
+            strategy=Strategy(kind=kind),
+            champion_sequence=champion_sequence,
+        )

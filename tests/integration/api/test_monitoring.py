@@ -19,15 +19,12 @@ import sqlalchemy as sa
 
 from aihub.delivery import rollouts
 from aihub.delivery.live import LiveFigures
-from aihub.delivery.strategy import Strategy
 from aihub.delivery.watch import evaluate
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds, id_text
 from aihub.monitoring.rules import State
-from aihub.registry.promotion import Order
-from aihub.registry.records import Action as DeploymentAction
 from aihub.store import outbox
-from aihub.store.engine import read, write
-from hubs import register
+from aihub.store.engine import read
+from hubs import beside, register
 
 if TYPE_CHECKING:
     from aihub.hub import Hub
@@ -228,19 +225,7 @@ def test_the_watch_stops_a_canary_and_leaves_the_champion(api: Api, hub: Hub) ->
     degrading(hub, "stop_canary")
     second = register(hub, content=b"2")
     now = datetime.now(UTC)
-    order = Order(
-        action=DeploymentAction.DEPLOY,
-        environment="production",
-        actor="ann",
-        reason="test",
-        now=now - timedelta(days=1),
-        key=None,
-        expected_sequence=None,
-    )
-    with write(hub.engine, tenant="default") as connection:
-        rollouts.start(
-            connection, hub.registry, second, order, strategy=Strategy(kind="canary"), champion_sequence=1
-        )
+    beside(hub, second, "canary", since=now - timedelta(days=1), champion_sequence=1)
     assert api.post(ACTUALS, rows(30.0)).status_code == 200
     # The actuals had it looked at; once more does nothing more.
     assert api.post("/models/load/watch").json()["actions"] == []
@@ -273,19 +258,7 @@ def test_a_rollout_is_told_what_both_did(hub: Hub, api: Api, ids: Any) -> None:
     assert len(ids) == HOURS
     third = register(hub, content=b"3")
     now = datetime.now(UTC)
-    order = Order(
-        action=DeploymentAction.DEPLOY,
-        environment="production",
-        actor="ann",
-        reason="test",
-        now=now - timedelta(days=5),
-        key=None,
-        expected_sequence=None,
-    )
-    with write(hub.engine, tenant="default") as connection:
-        started = rollouts.start(
-            connection, hub.registry, third, order, strategy=Strategy(kind="shadow"), champion_sequence=2
-        )
+    started = beside(hub, third, "shadow", since=now - timedelta(days=5), champion_sequence=2)
     prediction = np.full(HOURS, 14.0)
     hub.observations.ingest_predictions(
         [

@@ -11,20 +11,13 @@ import structlog
 
 from aihub import Client
 from aihub.cli import main
-from aihub.delivery import rollouts
-from aihub.delivery.strategy import Strategy
 from aihub.errors import ConflictError
-from aihub.registry.promotion import Order
-from aihub.registry.records import Action
-from aihub.store.engine import write
-from hubs import Api, register
+from hubs import Api, beside, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Literal
 
     from aihub.hub import Hub
-    from aihub.registry.records import Version
 
 
 @pytest.fixture(autouse=True)
@@ -32,18 +25,6 @@ def quiet() -> Iterator[None]:
     """The application answers in this process: its log would be written into what the command prints."""
     with structlog.testing.capture_logs():
         yield
-
-
-def started(hub: Hub, version: Version, kind: Literal["canary", "shadow"]) -> str:
-    order = Order(
-        action=Action.DEPLOY, environment="production", actor="ann", reason="try it", now=datetime.now(UTC), key=None,
-        expected_sequence=None,
-    )  # fmt: skip
-    with write(hub.engine, tenant="default") as connection:
-        made = rollouts.start(
-            connection, hub.registry, version, order, strategy=Strategy(kind=kind), champion_sequence=1
-        )
-    return made.uid
 
 
 def test_a_rollout_is_listed_promoted_and_stopped(
@@ -59,7 +40,7 @@ def test_a_rollout_is_listed_promoted_and_stopped(
     first, second, third = (register(hub, content=content) for content in (b"1", b"2", b"3"))
     hub.registry.deploy("load", first.number, actor="ann", reason="test", now=datetime.now(UTC))
     assert call("list", "load") == (0, "Nothing runs beside the champion of load.\n")
-    canary = started(hub, second, "canary")
+    canary = beside(hub, second, "canary", since=datetime.now(UTC), champion_sequence=1, reason="try it").uid
     code, listed = call("list", "load")
     assert code == 0
     assert canary in listed
@@ -69,7 +50,7 @@ def test_a_rollout_is_listed_promoted_and_stopped(
     assert (code, said) == (0, f"load {second.semantic} (version 2) serves in production\n")
     with Client(str(api.http.base_url), api_key=api.token) as client, pytest.raises(ConflictError):
         client.models.stop_rollout("load", canary, reason="too late")
-    shadow = started(hub, third, "shadow")
+    shadow = beside(hub, third, "shadow", since=datetime.now(UTC), champion_sequence=1, reason="try it").uid
     code, said = call("stop", "load", shadow, "--reason", "worse", "--json")
     assert (code, json.loads(said)["id"]) == (0, shadow)
     assert call("list", "load")[1].startswith("Nothing runs")
