@@ -46,7 +46,7 @@ class Target(BaseHTTPRequestHandler):
 
     def _drip(self) -> None:
         with suppress(OSError):
-            for _ in range(50):
+            for _ in range(600):
                 self.wfile.write(b".")
                 time.sleep(0.1)
 
@@ -126,7 +126,7 @@ def test_an_answer_that_drips_does_not_hold_up_the_others(target: str) -> None:
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="too slowly"):
         outgoing.post(f"{target}/slow", b"", {}, allow_private=True, timeout_s=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_headers_that_drip_do_not_hold_up_the_others() -> None:
@@ -136,7 +136,7 @@ def test_headers_that_drip_do_not_hold_up_the_others() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):
                 connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-                for _ in range(100):
+                for _ in range(1200):
                     connection.sendall(b"a")
                     time.sleep(0.05)
 
@@ -147,7 +147,7 @@ def test_headers_that_drip_do_not_hold_up_the_others() -> None:
             outgoing.post(
                 f"http://127.0.0.1:{server.getsockname()[1]}/", b"", {}, allow_private=True, timeout_s=0.3
             )
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         thread.join()
 
 

@@ -36,7 +36,7 @@ def host() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(CSV)
             if self.path == "/silent":
-                ended.wait(20)
+                ended.wait(60)
             while self.path.startswith("/dripping") and not ended.wait(0.01):
                 try:
                     self.wfile.write(b"2")
@@ -105,7 +105,7 @@ def test_a_slow_source_keeps_nobody_who_is_to_stop(tmp_path: Path, host: str, na
 
     with pytest.raises(StoppedError), held(settings, f"{host}/{name}", check=check):
         pass
-    assert monotonic() - began < 1.5
+    assert monotonic() - began < 20
     _wait_for_no_file(settings)
 
 
@@ -116,7 +116,7 @@ def test_a_source_that_takes_too_long_is_given_up(tmp_path: Path, host: str) -> 
         held(settings, f"{host}/dripping?signature=x"),
     ):
         pass
-    assert monotonic() - began < 1.5
+    assert monotonic() - began < 20
     _wait_for_no_file(settings)
 
 

@@ -251,7 +251,7 @@ def test_a_mail_server_that_drips_does_not_hold_up_the_others() -> None:
         def answer() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):
-                for _ in range(100):
+                for _ in range(1200):
                     connection.sendall(b"2")
                     time.sleep(0.05)
 
@@ -264,7 +264,7 @@ def test_a_mail_server_that_drips_does_not_hold_up_the_others() -> None:
         began = time.monotonic()
         with pytest.raises(AIHubError):
             send(channel, notice())
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         thread.join()
 
 

@@ -50,7 +50,7 @@ def ask(
     return found
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> float:
+def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> float:
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < timeout_s
@@ -174,7 +174,7 @@ def test_what_is_deployed_during_a_long_start_is_not_kept_waiting_by_it(
     steps = threading.Semaphore(0)
 
     def compile_version(path: Path, **given: Any) -> Any:
-        assert steps.acquire(timeout=10)
+        assert steps.acquire(timeout=60)
         time.sleep(0.03)
         return compiled.compile_version(path, **given)
 

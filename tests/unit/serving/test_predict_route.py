@@ -175,7 +175,7 @@ def test_a_first_deployment_is_unavailable_until_it_is_loaded_and_what_is_not_de
         assert staging.status_code == 404
         assert call.predict({"records": [ROW]}, token=other).status_code == 404
     assert (early.status_code, early.headers["retry-after"]) == (503, "1")
-    monkeypatch.setattr("aihub.api.predict_route.LOAD_WAIT_S", 5.0)
+    monkeypatch.setattr("aihub.api.predict_route.LOAD_WAIT_S", 30.0)
     assert call.predict({"records": [ROW]}).status_code == 200
 
 
