@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from aihub.delivery.strategy import Live
 from aihub.monitoring import sums
 from aihub.monitoring.facts import history_of
-from aihub.monitoring.performance import Slice, Windows, hour_of
+from aihub.monitoring.performance import EMPTY, Slice, Windows, hour_of
+from aihub.monitoring.predictions import unheard
+from aihub.registry.records import PRODUCTION
 from aihub.store.engine import read
 
 if TYPE_CHECKING:
@@ -35,9 +37,13 @@ class LiveFigures:
         with read(hub.observations.engine, tenant=tenant) as connection:
             windows = Windows.read(connection, tenant, model, hours=(first, max(first, hour_of(now)) + 1))
         slices = windows.merged(windows.version)
+        is_heard = rollout.environment == PRODUCTION
+        by_newcomer = is_heard and rollout.progress.strategy.kind != "shadow"
         classes = hub.observations.contexts.of(tenant, model, rollout.version).classes
-        empty = Slice(row=sums.empty(1)[0])
-        both = (slices.get(version, empty) for version in (champion, rollout.version))
+        both = (
+            slices.get(version if answers else unheard(version), EMPTY)
+            for version, answers in ((champion, is_heard), (rollout.version, by_newcomer))
+        )
         one, other = (_live(part, classes=classes) for part in both)
         return one, other
 

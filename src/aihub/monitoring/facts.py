@@ -11,7 +11,7 @@ import numpy as np
 from aihub.monitoring import sums
 from aihub.monitoring.drift import feature_drift
 from aihub.monitoring.folding import NAIVE
-from aihub.monitoring.performance import Slice, Windows, hour_of
+from aihub.monitoring.performance import EMPTY, Slice, Windows, hour_of
 from aihub.monitoring.quality import LASTING, faults_in
 from aihub.monitoring.rules import Facts, Target
 from aihub.registry.promotion import previous_good
@@ -117,7 +117,7 @@ class _Gathering:
     @staticmethod
     def _of(windows: Windows, version: int) -> Slice:
         found = windows.merged(windows.version, without=None)
-        return found.get(version, Slice(row=sums.empty(1)[0]))
+        return found.get(version, EMPTY)
 
     def _daily(self) -> tuple[list[float], list[float]]:
         """Mean absolute error of each whole day since the deployment, and the seasonal-naive one."""
@@ -199,7 +199,9 @@ class _Gathering:
         """Return what may be expected of a version: on the same hours, else when it served last, else as promised."""
         context = self.observations.contexts.of(self.tenant, self.model, target.version)
         ended = self.last if target.ended_at is None else hour_of(target.ended_at) + 1
-        now = self._of(self._windows(max(self.since, self.last - lengths[-1]), self.last), target.version)
+        # Also what it answers as a shadow.
+        beside = self._windows(max(self.since, self.last - lengths[-1]), self.last)
+        now = beside.merged([abs(version) for version in beside.version]).get(target.version, EMPTY)
         then = self._of(
             self._windows(max(hour_of(target.started_at), ended - TARGET_H), ended), target.version
         )

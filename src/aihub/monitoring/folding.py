@@ -1,6 +1,6 @@
 """Predictions and actuals into windows: what came in is added, what was corrected is computed anew from the raw log.
 
-A window is an hour of target time, a version and a group of series; a day adds up its hours. Adding merges sums, so that
+A window is an hour of target time, a version (below zero: `aihub.monitoring.predictions.unheard`) and a group of series; a day adds up its hours. Adding merges sums, so that
 no prediction is looked at twice. A correction cannot be taken out of an extreme, so it marks its day dirty: the hours
 are then computed again from the raw log, by the same functions as `repair`.
 """
@@ -53,7 +53,7 @@ def fold_pending(log: ModelLog, contexts: Contexts) -> int:
     for chunk in waiting:
         groups.setdefault((chunk.version, chunk.day), []).append(chunk)
     for (version, day), chunks in groups.items():
-        context = contexts.of(log.tenant, log.model, version)
+        context = contexts.of(log.tenant, log.model, abs(version))
         parts = [PredictionRows.from_bytes(c.body, c.row_count) for c in chunks]
         rows = PredictionRows.joined(parts)
         _add(log, version, _predicted(log, day, rows, context))
@@ -104,7 +104,7 @@ def add_observed(
             if has_actual_by_id(log, rows.ids[hit]):
                 is_dirty = True
                 continue
-            context = contexts.of(log.tenant, log.model, version)
+            context = contexts.of(log.tenant, log.model, abs(version))
             _add(log, version, _observed(log, day, rows.take(hit), values[at[hit]], context))
     return met, is_dirty
 
@@ -152,7 +152,7 @@ def _refold_day(log: ModelLog, day: int, contexts: Contexts, *, features: bool) 
     seen = 0
     found: list[tuple[int, list[tuple[int, str]], FloatArray, FloatArray | None]] = []
     for version, parts in log.predictions(day).items():
-        context = contexts.of(log.tenant, log.model, version)
+        context = contexts.of(log.tenant, log.model, abs(version))
         for rows in parts:
             seen += len(rows)
             found.append((version, *_predicted(log, day, rows, context)))

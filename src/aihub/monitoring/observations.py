@@ -108,7 +108,7 @@ class Observations:
         first = int(days[0])
         if (days == first).all():
             log.write_predictions(
-                batch.version, first, rows_of.PENDING, rows, features_to_bytes(batch.features)
+                batch.kept_as, first, rows_of.PENDING, rows, features_to_bytes(batch.features)
             )
             return
         for day in np.unique(days).tolist():
@@ -116,7 +116,7 @@ class Observations:
             features = features_to_bytes(
                 {name: _taken(values, at) for name, values in batch.features.items()}
             )
-            log.write_predictions(batch.version, int(day), rows_of.PENDING, rows.take(at), features)
+            log.write_predictions(batch.kept_as, int(day), rows_of.PENDING, rows.take(at), features)
 
     def ingest_actuals(
         self, tenant: str, model: str, table: ActualTable, *, now: datetime | None = None

@@ -86,6 +86,9 @@ class Slice:
         }
 
 
+EMPTY = Slice(row=sums.empty(1)[0])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Windows:
     """The windows of a range, one beside the other.
@@ -130,11 +133,19 @@ class Windows:
             scores=[row.scores for row in found],
         )
 
-    def of(self, chosen: Collection[int]) -> Windows:
-        """Return the windows of the chosen versions, with those of the reference; all, where none of them has any."""
-        if not set(chosen) & set(self.version):
-            return self
-        use = [at for at, version in enumerate(self.version) if version == NAIVE or version in chosen]
+    def heard(self, served: Collection[int]) -> tuple[Windows, Windows]:
+        """Part the windows in what counts for the model (with the reference) and what does not.
+
+        What counts was answered in production. Versions that never served there do not count where one of `served` has
+        windows: earlier logs do not tell a shadow's answers. Where nothing was answered in production, all counts.
+        """
+        answered = {version for version in self.version if version > NAIVE}
+        counting = answered & set(served) or answered or set(self.version)
+        counts = [version == NAIVE or version in counting for version in self.version]
+        return self._some(counts), self._some([not one for one in counts])
+
+    def _some(self, chosen: Sequence[bool]) -> Windows:
+        use = np.flatnonzero(chosen).tolist()
         return Windows(
             hour=[self.hour[at] for at in use],
             version=[self.version[at] for at in use],
@@ -160,12 +171,12 @@ class Windows:
     def total(self) -> Slice:
         """Merge all windows of the model."""
         found = self.merged([0] * len(self.hour))
-        return found.get(0, Slice(row=sums.empty(1)[0]))
+        return found.get(0, EMPTY)
 
     def naive(self) -> Slice:
         """Merge the windows of the seasonal-naive reference."""
         found = self.merged(self.version, without=None)
-        return found.get(NAIVE, Slice(row=sums.empty(1)[0]))
+        return found.get(NAIVE, EMPTY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,16 +186,16 @@ class Performance:
     Attributes
     ----------
     windows
-        Of the versions whose answers were sent: a shadow's and those asked for in staging say nothing of the model.
-    every
-        Of all versions, for the figures of each.
+        Of answers that were sent: a shadow's and those asked for in staging say nothing of the model.
+    unheard
+        Of all others, for the figures of each version.
     """
 
     model: str
     start: datetime
     end: datetime
     windows: Windows
-    every: Windows
+    unheard: Windows
     context: VersionContext
     drift: FeatureDrift
     drift_version: int | None
@@ -196,7 +207,6 @@ class Performance:
         """JSON-able form; undefined numbers are null."""
         classes = self.context.classes
         whole = self.windows.total()
-        by_version = self.every.merged(self.every.version)
         by_group = self.windows.merged(self.windows.group)
         document = {
             "model": self.model,
@@ -209,7 +219,8 @@ class Performance:
             "data_drift": {"version": self.drift_version, **self.drift.to_dict()},
             "seasonal_naive": None if classes else _naive(self.windows.naive()),
             "estimate": estimate(whole, classes=classes),
-            "versions": {str(v): part.to_dict(classes=classes) for v, part in by_version.items()},
+            "versions": _by_version(self.windows, classes=classes),
+            "unheard": _by_version(self.unheard, classes=classes),
             "groups": {g or "all": part.to_dict(classes=classes) for g, part in by_group.items()},
             "ingested": self.counts,
             "faults": [fault.to_dict() for fault in self.faults],
@@ -230,11 +241,10 @@ class Performance:
         if step >= timedelta(days=1):
             first = first // HOURS_PER_DAY * HOURS_PER_DAY
         steps = self.windows.merged([(hour - first) // step_h for hour in self.windows.hour])
-        empty = Slice(row=sums.empty(1)[0])
         return [
             {
                 "start": datetime.fromtimestamp((first + at * step_h) * HOUR_S, UTC).isoformat(),
-                **steps.get(at, empty).to_dict(classes=classes),
+                **steps.get(at, EMPTY).to_dict(classes=classes),
             }
             for at in range(-(-(last - first) // step_h))
         ]
@@ -262,14 +272,15 @@ def performance(
     hours = _hours(start, end, step)
     needs_hours = step is not None and step < timedelta(days=1)
     every = Windows.read(connection, tenant, model, hours=hours, hourly=needs_hours)
-    windows = every.of(contexts.answering(tenant, model))
-    versions = [v for v in windows.version if v != NAIVE]
-    newest = max(versions, default=None)
+    windows, unheard = every.heard(contexts.answering(tenant, model))
+    # As it stands in the windows: of a model that was asked in staging alone it is below zero.
+    kept_as = max((v for v in windows.version if v != NAIVE), key=abs, default=None)
+    newest = None if kept_as is None else abs(kept_as)
     context = contexts.latest(tenant, model) if newest is None else contexts.of(tenant, model, newest)
-    if newest is None:
+    if kept_as is None:
         drift = FeatureDrift(report=None, detected=None, reason="no predictions in this range")
     else:
-        drift = feature_drift(connection, tenant, model, newest, hours=hours, context=context)
+        drift = feature_drift(connection, tenant, model, kept_as, hours=hours, context=context)
         if drift.detected is None and context.missing:
             drift = replace(drift, reason=f"{drift.reason}; {context.missing}")
     counts = rows_of.counts(
@@ -284,7 +295,7 @@ def performance(
         start=start,
         end=end,
         windows=windows,
-        every=every,
+        unheard=unheard,
         context=context,
         drift=drift,
         drift_version=newest,
@@ -384,6 +395,11 @@ def _hours(start: datetime, end: datetime, step: timedelta | None) -> tuple[int,
     if step is not None and (last - first) * HOUR_S / step.total_seconds() > MAX_STEPS:
         raise InputError(f"the range has more than {MAX_STEPS} steps; ask for longer steps")
     return first, last
+
+
+def _by_version(windows: Windows, *, classes: bool) -> dict[str, Any]:
+    parts = windows.merged([abs(version) for version in windows.version])
+    return {str(version): part.to_dict(classes=classes) for version, part in parts.items()}
 
 
 def _naive(naive: Slice) -> dict[str, Any]:

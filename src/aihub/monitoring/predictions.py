@@ -66,6 +66,15 @@ def created_us(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return (ids >> (_WORKER_BITS + _TICK_BITS)) * 1000
 
 
+def unheard(version: int) -> int:
+    """Return the number under which log and windows keep what a version answered where nobody acted on it.
+
+    That is as a shadow, or outside production. What a version answered in production stands under its own number, so that
+    a shadow that is promoted does not bring along what it said before.
+    """
+    return -version
+
+
 def id_text(number: int) -> str:
     """Form of an id that callers see.
 
@@ -118,6 +127,8 @@ class PredictionBatch:
         matched with its actual by id only).
     features
         What the model was asked with: float64 arrays, or sequences of strings; NaN and None are missing.
+    is_heard
+        The answers were sent in production; False of a shadow, and of what was asked in staging.
     """
 
     tenant: str
@@ -131,6 +142,12 @@ class PredictionBatch:
     series: Sequence[str] | None = None
     target: NDArray[np.datetime64] | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
+    is_heard: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def kept_as(self) -> int:
+        """Number under which log and windows keep them."""
+        return self.version if self.is_heard else unheard(self.version)

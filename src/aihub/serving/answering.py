@@ -130,7 +130,7 @@ def _shadow(pool: ServingPool, loaded: Loaded, question: Question) -> None:
     """Ask a version whose answer is logged and not sent."""
     pool.log.admit(1)
     rows, answer = _ask(pool, loaded, question)
-    pool.log.many(loaded.channel, pool.log.ids.take(len(answer)), rows, answer)
+    pool.log.many(loaded.shadow_channel, pool.log.ids.take(len(answer)), rows, answer)
 
 
 def _subject(route: Route, question: Question) -> str:

@@ -120,6 +120,7 @@ def _batch(channel: Channel, ids: Any, columns: Sequence[Any], **answer: Any) ->
         series=series if series is not None and any(series) else None,
         target=None if target is None else np.array(target, dtype=np.int64).astype("datetime64[us]"),
         features=channel.veil.features(features),
+        is_heard=channel.is_heard,
     )
 
 

@@ -43,6 +43,7 @@ class Channel:
     version: int
     contract: Contract
     veil: Veil
+    is_heard: bool = True
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     blocks: list[tuple[Any, Rows, Answer]] = field(default_factory=list)
 
@@ -111,10 +112,18 @@ class PredictionLog:
             self._thread.join(timeout_s)
 
     def channel(
-        self, *, tenant: str, model: str, version: int, contract: Contract, rules: LogRules, key: bytes
+        self,
+        *,
+        tenant: str,
+        model: str,
+        version: int,
+        contract: Contract,
+        rules: LogRules,
+        key: bytes,
+        is_heard: bool = True,
     ) -> Channel:
-        """Open the way for one version's answers."""
-        return Channel(tenant, model, version, contract, Veil(rules, key))
+        """Open the way for one version's answers; not `is_heard` are those of a shadow, or outside production."""
+        return Channel(tenant, model, version, contract, Veil(rules, key), is_heard)
 
     def admit(self, rows: int) -> None:
         """Let a request in, before it costs anything.

@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aihub.errors import UnavailableError
 from aihub.registry.files import write_atomically
+from aihub.registry.records import PRODUCTION
 from aihub.serving.blackbox import BlackBox
 from aihub.serving.compiled import compile_version
 from aihub.serving.forecasts import CompiledForecast
@@ -400,7 +402,8 @@ class ServingPool:
             write_atomically(self._folder / "tried.json", json.dumps(sorted({*tried, mark})[-1000:]).encode())
         if isinstance(model, CompiledForecast):
             model.warm()
-        channel = self.log.channel(
+        opened = partial(
+            self.log.channel,
             tenant=key[0],
             model=key[1],
             version=row["number"],
@@ -408,8 +411,9 @@ class ServingPool:
             rules=rules.log,
             key=self._key,
         )
+        own, shadow = opened(is_heard=key[2] == PRODUCTION), opened(is_heard=False)
         semantic = f"v{row['major']}.{row['minor']}.{row['patch']}"
-        return Loaded(row["number"], semantic, digest, model, model, channel, self.box.slot(digest))
+        return Loaded(row["number"], semantic, digest, model, model, own, shadow, self.box.slot(digest))
 
     def _tried(self) -> set[str]:
         try:

@@ -46,6 +46,8 @@ class Loaded:
         The version without later actuals; what a new history is put on.
     revision
         Which history it knows.
+    channel, shadow_channel
+        Where its answers are logged, and those that it gives as a shadow.
     slot
         Of the black box.
     """
@@ -56,6 +58,7 @@ class Loaded:
     model: CompiledModel
     origin: CompiledModel
     channel: Channel
+    shadow_channel: Channel
     slot: int
     revision: Any = None
 

@@ -40,6 +40,7 @@ prediction_chunks = sa.Table(
     row_id(),
     tenant(),
     _model(),
+    # Below zero: what the version answered as a shadow, or outside production.
     sa.Column("version", sa.Integer, nullable=False),
     # Day of the target times (of the prediction, where there is no target time), days since 1970 in UTC.
     sa.Column("day", sa.Integer, nullable=False),
@@ -83,7 +84,7 @@ windows = sa.Table(
     sa.Column("span", sa.String(1), nullable=False),
     # First hour of the window, hours since 1970 in UTC.
     sa.Column("hour", sa.Integer, nullable=False),
-    # Number of the version; 0 is the seasonal-naive reference.
+    # Number of the version, below zero of a shadow or outside production; 0 is the seasonal-naive reference.
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("series_group", sa.String(64), nullable=False),
     sa.Column("sums", sa.LargeBinary, nullable=False),

@@ -264,7 +264,7 @@ def test_a_rollout_is_told_what_both_did(hub: Hub, api: Api, ids: Any) -> None:
         [
             PredictionBatch(
                 tenant="default", model="load", version=3, ids=PredictionIds().take(HOURS), prediction=prediction,
-                series=["s"] * HOURS, target=stamps(),
+                series=["s"] * HOURS, target=stamps(), is_heard=False,
             )
         ]
     )  # fmt: skip

@@ -27,72 +27,25 @@ from aihub.validation.metrics import regression_metrics
 from aihub.validation.profile import Profile
 from databases import sqlite_at
 from hubs import made_hub, register
+from observed import (
+    IDS,
+    MADE_MS,
+    NOW,
+    RANGE,
+    SERIES,
+    START,
+    actuals,
+    answer,
+    assert_same,
+    batch,
+    hours,
+    windows,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-IDS = PredictionIds()
-START = np.datetime64("2026-03-02T00:00", "us")
-NOW = datetime(2026, 3, 5, tzinfo=UTC)
-SERIES = ["n-1", "n-2", "s-1"]
-MADE_MS = int(START.astype(np.int64)) // 1000
-
-
-RANGE = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 20, tzinfo=UTC))
 RNG = np.random.default_rng(3)
-
-
-def hours(n: int, *, start: np.datetime64 = START, series: list[str] | None = None) -> tuple[Any, list[str]]:
-    names = SERIES if series is None else series
-    stamps = np.repeat(start + np.arange(n).astype("timedelta64[h]"), len(names))
-    return stamps, names * n
-
-
-def batch(
-    prediction: np.ndarray, target: Any, series: list[str] | None, *, version: int = 1, **more: Any
-) -> PredictionBatch:
-    ids = more.pop("ids", None)
-    return PredictionBatch(
-        tenant="t",
-        model="m",
-        version=version,
-        ids=IDS.take(len(prediction), now_ms=MADE_MS) if ids is None else ids,
-        prediction=prediction,
-        series=series,
-        target=target,
-        **more,
-    )
-
-
-def actuals(value: np.ndarray, target: Any, series: list[str] | None) -> ActualTable:
-    return ActualTable.of(value, target=target, series=series)
-
-
-def answer(observations: Observations, **more: Any) -> dict[str, Any]:
-    return observations.performance("t", "m", *RANGE, **more).to_dict()
-
-
-def windows(observations: Observations) -> dict[tuple[Any, ...], Any]:
-    observations.fold("t", "m")
-    with read(observations.engine, tenant="t") as connection:
-        found = {}
-        for span in "hd":
-            for row in rows_of.window_rows(
-                connection, tenant="t", model="m", span=span, first=0, last=1 << 30
-            ):
-                found[span, row.hour, row.version, row.series_group] = np.frombuffer(row.sums)
-        for span in "hd":
-            for row in rows_of.feature_rows(
-                connection, tenant="t", model="m", version=1, span=span, first=0, last=1 << 30
-            ):
-                found["features", span, row.hour] = np.frombuffer(row.moments)
-    return found
-
-
-def assert_same(a: dict[tuple[Any, ...], Any], b: dict[tuple[Any, ...], Any]) -> None:
-    assert a.keys() == b.keys()
-    for key, value in a.items():
-        np.testing.assert_allclose(value, b[key], rtol=1e-9, atol=1e-9, err_msg=str(key))
 
 
 def test_metrics_are_those_of_the_rows(observations: Observations) -> None:
@@ -440,25 +393,6 @@ def test_states_come_back_as_they_were_kept_also_what_json_does_not_know(observa
         every = rows_of.series(connection, tenant=tenant, model=model)
     assert (faulty.code, faulty.state) == (0, kept)
     assert [one.code for one in every] == [0, 1, 2]
-
-
-def test_what_a_shadow_answered_is_no_answer_of_the_model(tmp_path: Path, context: VersionContext) -> None:
-    engine = sqlite_at(tmp_path / "shadow.db")
-    promising = replace(context, promised={"mae": 1.0})
-    contexts = FixedContexts(context, {1: promising}, served=frozenset({1}))
-    observations = Observations(engine, contexts)
-    target, series = hours(30)
-    y = RNG.gamma(5, 20, len(series))
-    shadow = batch(y + 50, target, series, version=2)
-    observations.ingest_predictions([batch(y + 1, target, series), shadow])
-    observations.ingest_actuals("t", "m", actuals(y, target, series), now=NOW)
-    found = answer(observations, step=timedelta(days=1))
-    assert (found["mae"], found["worse_than_promised"]) == (pytest.approx(1), pytest.approx(0))
-    assert (found["predictions"], found["data_drift"]["version"]) == (len(y), 1)
-    assert sum(part["predictions"] for part in found["series"]) == len(y)
-    assert found["versions"]["2"]["mae"] == pytest.approx(50)
-    staged = Observations(engine, FixedContexts(context, served=frozenset({7})))
-    assert answer(staged)["predictions"] == 2 * len(y)
 
 
 def test_versions_that_answer_are_those_of_production(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import tabled
+from aihub.monitoring.performance import Windows
+from aihub.monitoring.predictions import unheard
 from aihub.registry.signing import load_signing, new_key
 from aihub.serving import compiled
 from aihub.serving.actuals import RecentActuals
@@ -24,7 +26,7 @@ from aihub.serving.blackbox import BlackBox
 from aihub.serving.forecasts import Past
 from aihub.serving.pool import WARM
 from aihub.serving.protocol import Question
-from aihub.store.engine import write
+from aihub.store.engine import read, write
 from aihub.store.job_tables import rollouts
 from aihub.store.tables import models, versions
 
@@ -286,6 +288,25 @@ def test_a_shadow_is_logged_and_not_heard(
     assert {ask(pool)["version"] for _ in range(20)} == {1}
     until(lambda: pool.shadows.asked == 20)
     until(lambda: pool.log.counts.written == 40)
+    hub.observations.fold("default", "load")
+    with read(hub.observations.engine, tenant="default") as connection:
+        windows = Windows.read(connection, "default", "load", hours=(0, 1 << 30))
+    answered = {version: part.predictions for version, part in windows.merged(windows.version).items()}
+    assert answered == {1: 20, unheard(2): 20}
+
+
+def test_what_is_asked_in_staging_is_logged_as_unheard(
+    pool: ServingPool, register: Callable[..., Version], deploy: Callable[..., Any]
+) -> None:
+    version = register(1.0)
+    for environment in ("staging", "production"):
+        deploy(version, environment=environment)
+    pool.start()
+    for environment in ("staging", "production"):
+        route = pool.find("default", "load", environment)
+        assert route is not None
+        assert route.champion.channel.is_heard == (environment == "production")
+        assert not route.champion.shadow_channel.is_heard
 
 
 def test_actuals_reach_the_forecast_that_serves(
