@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aihub.errors import InputError
 from aihub.monitoring.predictions import id_text
@@ -66,17 +66,11 @@ def answer_question(
         loaded = route.choose(_subject(route, question) or subject or str(first))
     rows, answer = _ask(pool, loaded, question, is_hurried=is_hurried)
     if len(answer) == 1:
-        ids = [id_text(first)]
-        by_row = rows.by_row
-        row = (
-            by_row[0]
-            if by_row is not None
-            else tuple(rows.column(at)[0] for at in range(len(rows.by_column or ())))
-        )
-        pool.log.one(loaded.channel, first, row, answer)
+        ids: Any = [id_text(first)]
+        pool.log.one(loaded.channel, first, rows.first(), answer)
     else:
         numbers = pool.log.ids.take(len(answer))
-        ids = protocol.id_texts(numbers)
+        ids = protocol.id_texts(numbers) if is_arrow else protocol.id_list(numbers)
         pool.log.many(loaded.channel, numbers, rows, answer)
     route.usage.rows += len(answer)
     if route.shadow is not None:

@@ -54,8 +54,8 @@ class CompiledBooster:
         """
         if level is not None:
             raise InputError("the model was trained elsewhere and gives no interval; leave 'level' out")
-        if rows.count == 1 and rows.by_row is not None:
-            raw = self._one(rows.by_row[0])
+        if rows.count == 1:
+            raw = self._one(rows.first())
             return Answer([raw[0]] if self._is_plain else self._decided(np.array([raw])))
         if not rows.count:
             return Answer([])

@@ -7,7 +7,7 @@ an infinity in silence. A request that does not fit is refused with the column a
 from __future__ import annotations
 
 import math
-from array import array
+import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
@@ -73,11 +73,12 @@ class Rows:
     Attributes
     ----------
     by_row
-        One tuple a row; None where the request came by column.
+        One tuple a row; None where the request came by column, or `dense` says it all.
     by_column
-        One list or array a column; None where the request came by row.
+        One list or array a column; None where the request came by row, or `dense` says it all.
     dense
-        All columns as one array of shape ``(count, columns)``, where all are numbers and there are several rows.
+        All columns as one array of shape ``(count, columns)``, where all are numbers and present. Nothing else is kept
+        then: a thousand Python numbers that wait for the log cost the next requests more than reading them did.
     """
 
     count: int
@@ -86,7 +87,9 @@ class Rows:
     dense: FloatArray | None = None
 
     def column(self, at: int) -> Any:
-        """Values of one column: a list, or an array where the request carried one."""
+        """Values of one column: a list, or an array."""
+        if self.dense is not None:
+            return self.dense[:, at]
         if self.by_column is not None:
             return self.by_column[at]
         return [row[at] for row in self.by_row or ()]
@@ -94,6 +97,14 @@ class Rows:
     def numbers(self, at: int) -> FloatArray:
         """Values of one column as float64, missing is NaN."""
         return np.array(self.column(at), dtype=np.float64)
+
+    def first(self) -> tuple[Any, ...]:
+        """Return the first row."""
+        if self.dense is not None:
+            return tuple(self.dense[0].tolist())
+        if self.by_row is not None:
+            return self.by_row[0]
+        return tuple(values[0] for values in self.by_column or ())
 
     def matrix(self, width: int) -> FloatArray:
         """All columns, which have to be numbers, as one array of shape ``(count, width)``."""
@@ -134,8 +145,14 @@ class Contract:
         """JSON-able form, as `GET /models/{name}/schema` shows it."""
         return {"columns": [column.to_dict() for column in self.columns], "unseen_categories": self.unseen}
 
-    def records(self, records: Sequence[Any]) -> Rows:
+    def records(self, records: Sequence[Any], *, may_hold_flags: bool = True) -> Rows:
         """Check JSON objects, one a row.
+
+        Parameters
+        ----------
+        may_hold_flags
+            Whether a value may be `True` or `False`; False where the text that they were read from has neither word,
+            which spares a look at each type.
 
         Raises
         ------
@@ -152,15 +169,20 @@ class Contract:
                 raise self._wrong_shape(records)
         if len(rows) == 1 and self.is_numeric and _is_plain(rows[0]):
             return Rows(1, by_row=rows)
-        if self.is_numeric:
-            dense = _dense(rows, width)
+        if rows and self.is_numeric:
+            dense = _dense(rows, may_hold_flags=may_hold_flags)
             if dense is not None:
-                return Rows(len(rows), by_row=rows, dense=dense)
+                return Rows(len(rows), dense=dense)
         self._each(list(zip(*rows, strict=True)) if rows else [()] * width)
         return Rows(len(rows), by_row=rows)
 
-    def by_column(self, table: Mapping[str, Any]) -> Rows:
+    def by_column(self, table: Mapping[str, Any], *, may_hold_flags: bool = True) -> Rows:
         """Check columns: lists of JSON values, or numpy arrays.
+
+        Parameters
+        ----------
+        may_hold_flags
+            As `records`.
 
         Raises
         ------
@@ -179,10 +201,12 @@ class Contract:
                     column=name,
                 )
         count = len(found[0]) if found else 0
-        dense = _dense_of_columns(found, count) if self.is_numeric else None
-        if dense is None:
-            self._each(found)
-        return Rows(count, by_column=found, dense=dense)
+        if count and self.is_numeric and all(isinstance(values, list) for values in found):
+            dense = _dense(found, may_hold_flags=may_hold_flags)
+            if dense is not None:
+                return Rows(count, dense=np.ascontiguousarray(dense.T))
+        self._each(found)
+        return Rows(count, by_column=found)
 
     def _each(self, columns: Sequence[Any]) -> None:
         for column, values in zip(self.columns, columns, strict=True):
@@ -263,28 +287,20 @@ def _is_plain(row: tuple[Any, ...]) -> bool:
     return _NUMBERS.issuperset(map(type, row)) and math.isfinite(sum(row))
 
 
-def _dense(rows: list[tuple[Any, ...]], width: int) -> FloatArray | None:
-    """Return the rows as an array where all are finite numbers; else None, and each is looked at."""
-    if not _NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
+def _dense(rows: Sequence[Sequence[Any]], *, may_hold_flags: bool) -> FloatArray | None:
+    """Return rows of equal length as an array where all are finite numbers; else None, and each is looked at.
+
+    `struct` takes floats, whole numbers and flags, and nothing else: texts and empty values end it.
+    """
+    if may_hold_flags and not _NUMBERS.issuperset(map(type, chain.from_iterable(rows))):
         return None
+    width = len(rows[0])
     try:
-        flat = np.array(array("d", chain.from_iterable(rows)))
-    except OverflowError:  # a whole number beyond all measure
+        packed = struct.pack(f"{len(rows) * width}d", *chain.from_iterable(rows))
+    except (struct.error, OverflowError):  # no number, or a whole one beyond all measure
         return None
-    return flat.reshape(len(rows), width) if np.isfinite(flat).all() else None
-
-
-def _dense_of_columns(columns: list[Any], count: int) -> FloatArray | None:
-    """Return JSON columns as `_dense` does; None also where they came as arrays."""
-    out = np.empty((count, len(columns)))
-    for at, values in enumerate(columns):
-        if not isinstance(values, list) or not _NUMBERS.issuperset(map(type, values)):
-            return None
-        try:
-            out[:, at] = array("d", values)
-        except OverflowError:
-            return None
-    return out if np.isfinite(out).all() else None
+    found = np.frombuffer(packed).reshape(len(rows), width)
+    return found if np.isfinite(found).all() else None
 
 
 def _check_numbers(column: Column, values: Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from binascii import hexlify
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ FIELDS = frozenset(("records", "columns", "horizon", "future", "level", "series"
 _NOT_FINITE = re.compile(r"-?(?:nan|inf|\d{3}|\d[\d.]*e)", re.IGNORECASE)
 _INSIDE = re.compile(r"\s*:[\s\[\d.,eE+\-nul]*")
 """What may stand between a column's name and one of its numbers, in records as in columns."""
+_ID_FORM = np.frombuffer(b'"p_0123456789abcdef",', np.uint8)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,6 +42,8 @@ class Question:
 
     Attributes
     ----------
+    may_hold_flags
+        See `aihub.serving.contract.Contract.records`.
     records, columns
         Rows, in one of both forms; None where a horizon is asked for.
     series, timestamp
@@ -54,6 +58,7 @@ class Question:
     level: float | None = None
     series: list[str] | None = None
     timestamp: list[str] | None = None
+    may_hold_flags: bool = True
 
 
 def read(body: bytes, content_type: str) -> Question:
@@ -66,7 +71,9 @@ def read(body: bytes, content_type: str) -> Question:
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind in ("", JSON):
-        return _json(body)
+        question = _json(body)
+        question.may_hold_flags = b"true" in body or b"false" in body
+        return question
     if kind in (NDJSON, "application/ndjson", "application/jsonl"):
         return Question(
             records=[_line(line, at) for at, line in enumerate(body.splitlines(), 1) if line.strip()]
@@ -229,9 +236,9 @@ def checked(question: Question, contract: Contract) -> Rows:
     """
     rows = None
     if question.records:
-        rows = contract.records(question.records)
+        rows = contract.records(question.records, may_hold_flags=question.may_hold_flags)
     elif question.columns is not None:
-        rows = contract.by_column(question.columns)
+        rows = contract.by_column(question.columns, may_hold_flags=question.may_hold_flags)
     if rows is None or rows.count == 0:
         raise InputError("there is no row; send one or more")
     if rows.count > tables.MAX_ROWS:
@@ -257,8 +264,8 @@ def annotate(answer: Answer, question: Question) -> None:
         answer.target_us = micros(question.timestamp, "UTC", column="timestamp").tolist()
 
 
-def write(model: str, loaded: Loaded, answer: Answer, ids: list[str]) -> bytes:
-    """Return an answer as JSON: one list a field, one entry a row."""
+def write(model: str, loaded: Loaded, answer: Answer, ids: list[str] | orjson.Fragment) -> bytes:
+    """Return an answer as JSON: one list a field, one entry a row; `ids` as texts, or as `id_list` writes them."""
     document: dict[str, Any] = {
         "model": model,
         "version": loaded.number,
@@ -286,6 +293,19 @@ def id_texts(numbers: Any) -> list[str]:
     """
     digits = numbers.astype(">i8").tobytes().hex()
     return [f"p_{digits[at : at + 16]}" for at in range(0, len(digits), 16)]
+
+
+def id_list(numbers: Any) -> orjson.Fragment:
+    """Write `id_texts` as the JSON list that it becomes, without a Python text each.
+
+    >>> orjson.dumps(id_list(np.array([1, 255])))
+    b'["p_0000000000000001","p_00000000000000ff"]'
+    """
+    digits = np.frombuffer(hexlify(numbers.astype(">i8").tobytes()), np.uint8).reshape(len(numbers), 16)
+    text = np.empty((len(numbers), len(_ID_FORM)), np.uint8)
+    text[:] = _ID_FORM
+    text[:, 3:19] = digits
+    return orjson.Fragment(b"[" + text.tobytes()[:-1] + b"]")
 
 
 def stamps(target_us: Any) -> list[str]:
