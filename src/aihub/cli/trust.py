@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from getpass import getuser
-from socket import gethostname
 from typing import Any
 
 import click
 
+from aihub.cli.acting import acting
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
 
@@ -67,7 +65,7 @@ def add(*, as_json: bool, **options: Any) -> None:
 
     policy = TrustPolicy(**{name: value for name, value in options.items() if value not in (None, ())})
     with opened() as hub, write(hub.engine, tenant=policy.tenant) as connection:
-        policies.add(connection, policy, audit=hub.audit, **_by())
+        policies.add(connection, policy, audit=hub.audit, **acting())
     if as_json:
         print_json(policy.model_dump(mode="json"))
     else:
@@ -105,9 +103,5 @@ def remove(name: str, tenant: str) -> None:
     from aihub.store.engine import write
 
     with opened() as hub, write(hub.engine, tenant=tenant) as connection:
-        policies.remove(connection, name, tenant=tenant, audit=hub.audit, **_by())
+        policies.remove(connection, name, tenant=tenant, audit=hub.audit, **acting())
     click.echo(f"{name} is not trusted any more")
-
-
-def _by() -> dict[str, Any]:
-    return {"actor": getuser(), "now": datetime.now(UTC), "source": f"cli {gethostname()}"}

@@ -18,8 +18,7 @@ from aihub.monitoring.storage import DAY, HOUR, unpacked_bins, unpacked_moments
 from aihub.store import observations as rows_of
 from aihub.types import Drift
 from aihub.validation.drift import DriftReport, DriftResult, DriftSettings, SeriesSettings
-from aihub.validation.drift.binned import minimum_effect_ks, rows_needed
-from aihub.validation.drift.profiles import category_results
+from aihub.validation.drift.profiles import category_results, distribution_result, share_result
 from aihub.validation.drift.report import adjusted, weighted
 from aihub.validation.drift.shares import outside_range, rows_for_share, share_shift
 from aihub.validation.drift.verdict import undecided
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from aihub.monitoring.context import VersionContext
     from aihub.types import FloatArray
-    from aihub.validation.drift.shares import ShareShift
 
 SEASONAL_HOURS = 28 * 24
 """The newest four weeks of a range are compared with the season: older ones say little of now, and cost time."""
@@ -220,31 +218,7 @@ def _distribution(
         return undecided(
             bins.name, "distribution", n_reference=int(reference.sum()), n_current=0, note="no usable value"
         )
-    ks = minimum_effect_ks(reference, current, min_effect=settings.ks, confidence=1 - settings.alpha)
-    needed = rows_needed(
-        int(reference.sum()),
-        target=settings.ks_target,
-        min_effect=settings.ks,
-        alpha=settings.alpha,
-        hypotheses=3 * columns,
-        power=settings.power,
-    )
-    return DriftResult(
-        column=bins.name,
-        test="distribution",
-        verdict=Drift.OK,
-        statistic=ks.d,
-        effect=ks.d,
-        effect_low=ks.low,
-        effect_high=ks.high,
-        effect_unit="largest gap of the distribution functions",
-        min_effect=settings.ks,
-        p_value=ks.p_value,
-        p_adjusted=ks.p_value,
-        n_reference=ks.n_reference,
-        n_current=ks.n_current,
-        n_needed=needed,
-    )
+    return distribution_result(bins.name, reference, current, settings=settings, hypotheses=3 * columns)
 
 
 def _shares(
@@ -258,54 +232,29 @@ def _shares(
     usable = rows - int(counts[MISSING])
     outside = outside_range(beyond, usable, before.n, limit=settings.outside)
     note = f"{outside.current:.1%} outside the training range {before.minimum:g} to {before.maximum:g}"
-    results = (
-        (
-            "missing",
-            missing,
-            settings.missing,
-            f"{missing.current:.1%} missing, {missing.reference:.1%} in training",
-        ),
-        ("range", outside, settings.outside, note),
-    )
+    said = f"{missing.current:.1%} missing, {missing.reference:.1%} in training"
     return [
-        _share(bins, test, shift, effect, settings, hypotheses, rows, text)
-        for test, shift, effect, text in results
+        share_result(
+            bins.name,
+            test,
+            shift,
+            unit="share of rows",
+            min_effect=effect,
+            rows=(before.rows, rows),
+            needed=rows_for_share(
+                target=settings.missing_target,
+                min_effect=effect,
+                alpha=settings.alpha,
+                hypotheses=hypotheses,
+                power=settings.power,
+            ),
+            note=text,
+        )
+        for test, shift, effect, text in (
+            ("missing", missing, settings.missing, said),
+            ("range", outside, settings.outside, note),
+        )
     ]
-
-
-def _share(  # noqa: PLR0917 - one line a result
-    bins: NumericBins,
-    test: str,
-    shift: ShareShift,
-    min_effect: float,
-    settings: DriftSettings,
-    hypotheses: int,
-    rows: int,
-    note: str,
-) -> DriftResult:
-    return DriftResult(
-        column=bins.name,
-        test=test,
-        verdict=Drift.OK,
-        statistic=shift.z,
-        effect=shift.difference,
-        effect_low=shift.low,
-        effect_high=shift.high,
-        effect_unit="share of rows",
-        min_effect=min_effect,
-        p_value=shift.p_value,
-        p_adjusted=shift.p_value,
-        n_reference=bins.summary.rows,
-        n_current=rows,
-        n_needed=rows_for_share(
-            target=settings.missing_target,
-            min_effect=min_effect,
-            alpha=settings.alpha,
-            hypotheses=hypotheses,
-            power=settings.power,
-        ),
-        note=note,
-    )
 
 
 def _as_summary(bins: CategoryBins, counts: NDArray[np.int64]) -> CategorySummary:

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aihub.types import Drift
 from aihub.validation.drift.binned import minimum_effect_ks, rows_needed
 from aihub.validation.drift.categories import OTHER, category_shift, rows_for_categories
 from aihub.validation.drift.explain import jensen_shannon, population_stability_index, reference_deciles
 from aihub.validation.drift.report import DriftReport, DriftSettings, adjusted, weighted
 from aihub.validation.drift.shares import ShareShift, outside_range, rows_for_share, share_above, share_shift
-from aihub.validation.drift.verdict import NAN, DriftResult, certain, undecided
+from aihub.validation.drift.verdict import NAN, DriftResult, certain, measured, undecided
 from aihub.validation.profile import CategorySummary, CommonBins, NumericSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import ArrayLike
 
     from aihub.validation.profile import Profile
 
@@ -154,15 +155,39 @@ def _distribution(
         # Two constants may share a bin; their values say more than their counts.
         note = f"was always {before.minimum:g} and is now always {after.minimum:g}"
         return certain(name, "constant", n_reference=before.n, n_current=after.n, note=note)
-    ks = minimum_effect_ks(
+    return distribution_result(
+        name,
         bins.reference,
         bins.current,
+        settings=settings,
+        hypotheses=hypotheses,
+        design_effect=design_effect,
+        note=f"mean {after.mean:.4g}, {before.mean:.4g} in the reference",
+        explain=lambda d: _explain(before, after, bins) if d > settings.ks else _means(before, after),
+    )
+
+
+def distribution_result(
+    name: str,
+    reference: ArrayLike,
+    current: ArrayLike,
+    *,
+    settings: DriftSettings,
+    hypotheses: int,
+    design_effect: float = 1.0,
+    note: str = "",
+    explain: Callable[[float], Mapping[str, float]] = lambda _d: {},
+) -> DriftResult:
+    """Test counts on the same bins; `explain` is told the largest gap of the two distribution functions."""
+    ks = minimum_effect_ks(
+        reference,
+        current,
         min_effect=settings.ks,
         confidence=1 - settings.alpha,
         design_effect=design_effect,
     )
     needed = rows_needed(
-        before.n,
+        ks.n_reference,
         target=settings.ks_target,
         min_effect=settings.ks,
         alpha=settings.alpha,
@@ -170,23 +195,18 @@ def _distribution(
         power=settings.power,
         design_effect=design_effect,
     )
-    return DriftResult(
-        column=name,
-        test="distribution",
-        verdict=Drift.OK,
+    return measured(
+        name,
+        "distribution",
         statistic=ks.d,
-        effect=ks.d,
-        effect_low=ks.low,
-        effect_high=ks.high,
-        effect_unit="largest gap of the distribution functions",
+        effect=(ks.d, ks.low, ks.high),
+        unit="largest gap of the distribution functions",
         min_effect=settings.ks,
         p_value=ks.p_value,
-        p_adjusted=ks.p_value,
-        n_reference=before.n,
-        n_current=after.n,
-        n_needed=needed,
-        explain=_explain(before, after, bins) if ks.d > settings.ks else _means(before, after),
-        note=f"mean {after.mean:.4g}, {before.mean:.4g} in the reference",
+        rows=(ks.n_reference, ks.n_current),
+        needed=needed,
+        note=note,
+        explain=explain(ks.d),
     )
 
 
@@ -239,7 +259,7 @@ def _missing(
     has_rows = before.rows > 0 and after.rows > 0
     note = f"{shift.current:.1%} missing, {shift.reference:.1%} in the reference" if has_rows else "no rows"
     unit = "change of the share of missing values"
-    return _share_result(
+    return share_result(
         name,
         "missing",
         shift,
@@ -276,7 +296,7 @@ def _range(
     )
     note = f"{shift.current:.1%} outside the reference range {before.minimum:g} to {before.maximum:g}"
     unit = "share outside the reference range"
-    return _share_result(
+    return share_result(
         name,
         "range",
         shift,
@@ -311,21 +331,16 @@ def category_results(
         hypotheses=hypotheses,
         power=settings.power,
     )
-    shares = DriftResult(
-        column=name,
-        test="categories",
-        verdict=Drift.OK,
+    shares = measured(
+        name,
+        "categories",
         statistic=shift.chi2,
-        effect=shift.w,
-        effect_low=shift.w_low,
-        effect_high=shift.w_high,
-        effect_unit="Cohen's w",
+        effect=(shift.w, shift.w_low, shift.w_high),
+        unit="Cohen's w",
         min_effect=settings.categories,
         p_value=shift.p_value,
-        p_adjusted=shift.p_value,
-        n_reference=before.n,
-        n_current=after.n,
-        n_needed=needed,
+        rows=(before.n, after.n),
+        needed=needed,
     )
     limit = max(settings.outside, 2 * shift.new_limit)
     above = share_above(shift.new_rows, after.n, limit=min(limit, 1 - 1e-9), confidence=1 - settings.alpha)
@@ -336,7 +351,7 @@ def category_results(
         hypotheses=hypotheses,
         power=settings.power,
     )
-    new = _share_result(
+    new = share_result(
         name,
         "new categories",
         above,
@@ -349,7 +364,7 @@ def category_results(
     gone_share = float(sum(shift.vanished.values()))
     gone = ShareShift(gone_share, 0.0, gone_share, gone_share, gone_share, NAN, shift.vanished_p)
     note = _named("vanished", shift.vanished)
-    vanished = _share_result(
+    vanished = share_result(
         name,
         "vanished categories",
         gone,
@@ -379,7 +394,7 @@ def _named(word: str, shares: Mapping[str, float], most: int = 5) -> str:
     return f"{word}: " + ", ".join(f"{name!r} ({share:.1%})" for name, share in top) + more
 
 
-def _share_result(
+def share_result(
     name: str,
     test: str,
     shift: ShareShift,
@@ -387,24 +402,20 @@ def _share_result(
     unit: str,
     min_effect: float,
     rows: tuple[int, int],
-    needed: int,
+    needed: int | None,
     note: str,
 ) -> DriftResult:
-    return DriftResult(
-        column=name,
-        test=test,
-        verdict=Drift.OK,
+    """Return the result of a test of a share of rows; its verdict comes with the adjustment."""
+    return measured(
+        name,
+        test,
         statistic=shift.z,
-        effect=shift.difference,
-        effect_low=shift.low,
-        effect_high=shift.high,
-        effect_unit=unit,
+        effect=(shift.difference, shift.low, shift.high),
+        unit=unit,
         min_effect=min_effect,
         p_value=shift.p_value,
-        p_adjusted=shift.p_value,
-        n_reference=rows[0],
-        n_current=rows[1],
-        n_needed=needed,
+        rows=rows,
+        needed=needed,
         note=note,
     )
 

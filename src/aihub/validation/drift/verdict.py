@@ -67,6 +67,49 @@ class DriftResult:
 NAN = float("nan")
 
 
+def measured(
+    column: str,
+    test: str,
+    *,
+    statistic: float,
+    effect: tuple[float, float, float],
+    unit: str,
+    min_effect: float,
+    p_value: float,
+    rows: tuple[int, int],
+    needed: int | None,
+    note: str = "",
+    explain: Mapping[str, float] | None = None,
+) -> DriftResult:
+    """Return the result of one test of many: `aihub.validation.drift.report.adjusted` gives the verdict.
+
+    Parameters
+    ----------
+    effect
+        With the ends of its interval.
+    rows
+        Of the reference and now.
+    """
+    return DriftResult(
+        column=column,
+        test=test,
+        verdict=Drift.OK,
+        statistic=statistic,
+        effect=effect[0],
+        effect_low=effect[1],
+        effect_high=effect[2],
+        effect_unit=unit,
+        min_effect=min_effect,
+        p_value=p_value,
+        p_adjusted=p_value,
+        n_reference=rows[0],
+        n_current=rows[1],
+        n_needed=needed,
+        note=note,
+        explain=explain or {},
+    )
+
+
 def undecided(
     column: str, test: str, *, n_reference: int, n_current: int, note: str, n_needed: int | None = None
 ) -> DriftResult:
