@@ -176,11 +176,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("algoritm", ["algorithm", "target"])
     " Did you mean 'algorithm'?"
+    >>> did_you_mean("load", ["LOAD", "road"])
+    " Did you mean 'LOAD'?"
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    folded = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if near:
-        return f" Did you mean {near[0]!r}?"
+        return f" Did you mean {folded[near[0]]!r}?"
     if 0 < len(names) <= 12:  # noqa: PLR2004 - a longer list is noise in a message
         return f" Known: {', '.join(names)}."
     return ""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from aihub.errors import DataError
 from aihub.training.data.limits import DEFAULT_LIMITS, MIB, Limits
-from aihub.training.data.sources import sniff
+from aihub.training.data.sources import HEAD_BYTES, refuse_no_table, sniff
+from aihub.training.data.spool import FALLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 _SEPARATORS = b",;\t|"
 _UTF8_MARK, _WIDE_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_FIRST_ROWS = 3
 _OUTPUT_BYTES = MIB
 _GZIP = 31
-_HEAD_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ArrivingTable:
         self._kind = ""
         self._size = 0
         self._text = _ArrivingText(label, limits)
+        self._start = b""
+        self._begun = False
         self._gzip = zlib.decompressobj(_GZIP)
         self._unpacked = 0
 
@@ -61,7 +64,7 @@ class ArrivingTable:
         self._size += len(piece)
         if not self._kind:
             self._head += piece
-            if len(self._head) < _HEAD_BYTES:
+            if len(self._head) < HEAD_BYTES:
                 return
             piece = self._begin()
         self._look(piece)
@@ -82,6 +85,9 @@ class ArrivingTable:
             return _parquet(path, self._label, self._limits)
         if self._kind == "gzip" and (not self._gzip.eof or self._gzip.unused_data):
             raise DataError("ends in the middle of the gzip stream. Transfer it again.", file=self._label)
+        if not self._begun:
+            self._judge_start()
+            self._text.feed(self._start)
         columns, rows = self._text.finish()
         return Arrived("csv.gz" if self._kind == "gzip" else "csv", columns, rows)
 
@@ -96,10 +102,25 @@ class ArrivingTable:
 
     def _look(self, piece: bytes) -> None:
         if self._kind == "text":
-            self._text.feed(piece)
+            self._feed_text(piece)
         elif self._kind == "gzip":
             for part in self._inflated(piece):
-                self._text.feed(part)
+                self._feed_text(part)
+
+    def _feed_text(self, piece: bytes) -> None:
+        if not self._begun:
+            self._start += piece
+            if len(self._start) < HEAD_BYTES:
+                return
+            piece = self._start
+            self._judge_start()
+        self._text.feed(piece)
+
+    def _judge_start(self) -> None:
+        self._begun = True
+        packed_in = "gzip" if self._kind == "gzip" else ""
+        if not self._start.startswith(_WIDE_MARKS):
+            refuse_no_table(self._start[:HEAD_BYTES], label=self._label, packed_in=packed_in)
 
     def _inflated(self, piece: bytes) -> Iterator[bytes]:
         try:
@@ -138,6 +159,8 @@ class _ArrivingText:
         self.separator = b","
         self.columns: tuple[str, ...] = ()
         self.rows = 0
+        self.header = b""
+        self.has_carriage_returns = False
         self.opened: list[bytes] = []
         self.opened_size = 0
 
@@ -149,10 +172,12 @@ class _ArrivingText:
             )
         if self.size == len(piece) and piece.startswith(_WIDE_MARKS):
             raise self._wrong("is UTF-16. Save it as UTF-8.")
-        if b"\0" in piece:
+        junk = piece.find(b"\0")
+        if junk >= 0:
+            lines_before = self.rest.count(b"\n") + piece.count(b"\n", 0, junk)
             raise self._wrong(
                 "holds binary data (a zero byte), so it is no text table. Send CSV or Parquet.",
-                row=self.rows or None,
+                row=(self.rows + lines_before + (1 if self.columns else 0)) or None,
             )
         lines = (self.rest + piece).split(b"\n")
         self.rest = lines.pop()
@@ -167,6 +192,8 @@ class _ArrivingText:
             raise self._wrong("a quote that begins here does not end. Close it.", row=self.rows + 1)
         if not self.columns:
             raise self._wrong("is empty. Send a table with a header line.")
+        if not self.rows and self.has_carriage_returns:
+            raise self._wrong("has line ends of old Macs (CR only). Save it with LF or CRLF line ends.")
         if not self.rows:
             raise self._wrong("has a header but no rows. Send a table with data.")
         return self.columns, self.rows
@@ -183,7 +210,7 @@ class _ArrivingText:
             self.rows += 1
             if separators >= len(self.columns):
                 raise self._wrong(
-                    f"has {separators + 1} fields, the header {len(self.columns)}. Correct the line.",
+                    f"has {separators + 1} fields, the header {len(self.columns)}{self._lonely()}. Correct the line.",
                     row=self.rows,
                 )
         if self.rows > self.limits.rows:
@@ -222,7 +249,14 @@ class _ArrivingText:
             raise self._wrong("is ARFF, which is not taken. Save it as CSV.")
         counts = {bytes([one]): line.count(bytes([one])) for one in _SEPARATORS}
         self.separator = max(counts, key=lambda one: counts[one])
-        text = line.decode("utf-8", "replace").rstrip("\r")
+        self.header = line
+        line = line.rstrip(b"\r")
+        self.has_carriage_returns = b"\r" in line
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            # As the table is read later.
+            text = line.decode(FALLBACK, "replace")
         try:
             names = next(csv.reader([text], delimiter=self.separator.decode()), [])
         except csv.Error:
@@ -234,6 +268,13 @@ class _ArrivingText:
             )
         if not any(self.columns):
             raise self._wrong("has a header line without a name. Name the columns.")
+
+    def _lonely(self) -> str:
+        """Show a header that is probably none: a title, a comment, or what a spreadsheet writes first."""
+        if self.rows > _FIRST_ROWS or len(self.columns) > 2:  # noqa: PLR2004 - "Date: 2024" or "sep=,"
+            return ""
+        first = self.header[:60].decode("utf-8", "replace")
+        return f" (the first line, {first!r}; remove what stands above the names of the columns)"
 
     def _too_long(self) -> DataError:
         return self._wrong(

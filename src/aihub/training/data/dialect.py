@@ -34,7 +34,7 @@ class Dialect:
     skipped_lines
         Blank lines before the header.
     lines_before_rows
-        All lines before the first row: blank ones, the header, and blank ones that follow it.
+        All lines before the first row: blank ones, those of the header, and blank ones that follow it.
     """
 
     separator: str
@@ -56,11 +56,13 @@ def find_dialect(path: Path, wanted: Collection[str], *, label: str, limits: Lim
     text = head.decode("utf-8", errors="ignore").removeprefix("\ufeff")
     if "\n" not in text and "\r" in text.strip():
         raise DataError("has line ends of old Macs (CR only). Save it with LF or CRLF line ends.", file=label)
-    lines = text.splitlines()
+    lines = text.split("\n")
     skipped = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
     if skipped == len(lines):
         raise DataError("is empty. Send a table with a header line.", file=label)
-    sample = lines[skipped : skipped + _HEAD_LINES]
+    spanned = _lines_of_header(lines[skipped:])
+    lines[skipped : skipped + spanned] = ["\n".join(lines[skipped : skipped + spanned])]
+    sample = [line.rstrip("\r") for line in lines[skipped : skipped + _HEAD_LINES]]
     names = frozenset(wanted)
     separator = max(_SEPARATORS, key=lambda candidate: _fit(sample, candidate, names))
     header = tuple(name.strip() for name in _split(sample[0], separator))
@@ -76,7 +78,21 @@ def find_dialect(path: Path, wanted: Collection[str], *, label: str, limits: Lim
         )
     following = lines[skipped + 1 :]
     blank = next((i for i, line in enumerate(following) if line.strip()), 0)
-    return Dialect(separator, header, skipped, skipped + 1 + blank)
+    return Dialect(separator, header, skipped, skipped + spanned + blank)
+
+
+def _lines_of_header(lines: list[str]) -> int:
+    """Count the lines that the header takes: a name in quotes may hold line ends."""
+    return max(_lines_of_record(lines, separator) for separator in _SEPARATORS)
+
+
+def _lines_of_record(lines: list[str], separator: str) -> int:
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+    try:
+        next(reader)
+    except csv.Error:
+        return 1
+    return reader.line_num
 
 
 def _fit(sample: list[str], separator: str, wanted: frozenset[str]) -> tuple[int, int]:

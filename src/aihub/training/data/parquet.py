@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aihub.training.data.limits import Limits
 
 _MAGIC = b"PAR1"
+_MOST_DIGITS = 38
 
 
 def read_parquet(
@@ -38,7 +39,8 @@ def read_parquet(
             raise DataError("is a Parquet file that was cut off. Transfer it again.", file=label)
     try:
         metadata = pq.read_metadata(path)
-        names = list(metadata.schema.to_arrow_schema().names)
+        schema = metadata.schema.to_arrow_schema()
+        names = list(schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"is a damaged Parquet file ({_short(error)}). Transfer it again.", file=label
@@ -50,6 +52,11 @@ def read_parquet(
             f"has {len(names)} columns, more than {limits.columns}. Keep those you need.", file=label
         )
     chosen = choose(names)
+    wide = next((name for name in chosen if _digits(schema.field(name).type) > _MOST_DIGITS), None)
+    if wide is not None:
+        kind = schema.field(wide).type
+        message = f"holds {kind}; at most {_MOST_DIGITS} digits are read. Write it as DOUBLE."
+        raise DataError(message, file=label, column=wide)
     # Dictionaries make a page tiny; what counts is what the values take when unpacked, at least 8 bytes each.
     size = metadata.num_rows * 8 * len(chosen)
     if size > limits.cells_bytes:
@@ -64,6 +71,13 @@ def read_parquet(
         if dtype.is_nested() or dtype == pl.Binary:
             raise DataError(f"holds {dtype}, not single values. Unnest it.", file=label, column=name)
     return frame
+
+
+def _digits(kind: Any) -> int:
+    """Digits of a decimal, 0 of other kinds."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    return int(kind.precision) if pa.types.is_decimal(kind) else 0
 
 
 def _short(error: BaseException) -> str:

@@ -37,6 +37,15 @@ _BINARY_KINDS = {
     b"\x80\x04": "pickle",
     b"\x80\x05": "pickle",
 }
+_OTHER_TEXTS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "XML",
+    b'{"': "JSON",
+    b"[{": "JSON",
+    b"[[": "JSON",
+}
+HEAD_BYTES = 16
 _OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 COMPRESSED = ("gzip", "xz", "bzip2", "zstd")
 
@@ -84,7 +93,7 @@ def locate(path: Path | str) -> Source:
         if size == 0:
             raise DataError("is empty. Send a table with a header line.", file=text)
         with file.open("rb") as stream:
-            kind = sniff(stream.read(16))
+            kind = sniff(stream.read(HEAD_BYTES))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(f"cannot be opened ({reason}). Check the path and its rights.", file=text) from None
@@ -106,6 +115,25 @@ def sniff(head: bytes) -> str:
     'parquet'
     """
     return next((kind for magic, kind in _BINARY_KINDS.items() if head.startswith(magic)), "text")
+
+
+def refuse_no_table(head: bytes, *, label: str, packed_in: str = "") -> None:
+    """Refuse what begins like something else than a text table, by the name of what it is.
+
+    Raises
+    ------
+    DataError
+        It is a web page, XML, JSON, UTF-16 without its mark, or, inside of `packed_in`, a format of its own.
+    """
+    kind = sniff(head)
+    if packed_in and kind != "text":
+        raise DataError(f"holds {kind} inside of {packed_in}. Send what is inside.", file=label)
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    other = next((kind for mark, kind in _OTHER_TEXTS.items() if start.startswith(mark)), None)
+    if other is not None:
+        raise DataError(f"is {other}, not a table. Send CSV or Parquet.", file=label)
+    if head.count(0) > len(head) // 3:
+        raise DataError("looks like UTF-16. Save it as UTF-8.", file=label)
 
 
 def sha256(path: Path) -> str:

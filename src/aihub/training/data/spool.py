@@ -10,7 +10,7 @@ import numpy as np
 
 from aihub.errors import DataError
 from aihub.training.data.limits import MIB
-from aihub.training.data.sources import COMPRESSED, Source, pieces
+from aihub.training.data.sources import COMPRESSED, HEAD_BYTES, Source, pieces, refuse_no_table
 from aihub.training.data.table import DataNote
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aihub.training.data.limits import Limits
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_FALLBACK = "cp1252"
+FALLBACK = "cp1252"
 _NEWLINE, _NUL = 10, 0
 
 
@@ -45,6 +45,9 @@ def spool(source: Source, folder: Path, limits: Limits) -> TextFile:
         _refuse_bomb(source.size_bytes, source, limits)
     encoding = _marked_encoding(source)
     is_copied = source.kind in COMPRESSED or source.kind == "zip" or encoding is not None
+    packed_in = source.kind if source.kind in COMPRESSED else ""
+    if encoding is None or encoding == "utf-8-sig":
+        refuse_no_table(next(pieces(source), b"")[:HEAD_BYTES], label=source.label, packed_in=packed_in)
     copy = folder / "table.txt"
     try:
         if not is_copied:
@@ -59,12 +62,12 @@ def spool(source: Source, folder: Path, limits: Limits) -> TextFile:
                 f"is not valid {encoding} ({error.reason}). Save it as UTF-8.", file=source.label
             ) from None
     try:
-        _write(copy, _checked(_decoded(pieces(source), _FALLBACK), source, limits))
+        _write(copy, _checked(_decoded(pieces(source), FALLBACK), source, limits))
     except UnicodeDecodeError:
         raise DataError(
             "is neither UTF-8 nor Windows-1252 text. Save it as UTF-8.", file=source.label
         ) from None
-    return TextFile(copy, (_encoding_note(_FALLBACK),))
+    return TextFile(copy, (_encoding_note(FALLBACK),))
 
 
 def _encoding_note(encoding: str) -> DataNote:

@@ -140,6 +140,8 @@ def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
 
 
 def _from_text(words: pl.Series, rows: pl.Series, label: str) -> Stamps:
+    # ISO 8601 lets a comma stand before the fraction, and some programs write it so.
+    words = words.str.replace(r"(:\d{2}),(\d+)", "$1.$2")
     words, notes = _next_midnight(words, rows)
     # A date alone ends like an offset ("2012-01-03"): an offset needs a time before it.
     has_offset = (

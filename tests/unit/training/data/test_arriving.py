@@ -68,3 +68,28 @@ def test_the_first_wrong_row_ends_it() -> None:
 def test_limits_hold(content: bytes, limits: dict[str, int], words: str) -> None:
     with pytest.raises(DataError, match=words):
         arrive(content, 10_000, **limits)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"a,b\r1,2\r3,4\r", "line ends of old Macs", id="cr"),
+        pytest.param(b"<!DOCTYPE html><html>404</html>", "is a web page, not a table", id="html"),
+        pytest.param(b'\n [{"a": 1}]', "is JSON, not a table", id="json"),
+        pytest.param("a,b\n1,2\n".encode("utf-16-le"), "looks like UTF-16", id="utf-16"),
+        pytest.param(b"a,b\n1,2\n3,\0\n", "row 2: holds binary data", id="nul"),
+        pytest.param(gzip.compress(b"PAR1 and more of it"), "holds parquet inside of gzip", id="parquet in gzip"),
+        pytest.param(gzip.compress(gzip.compress(b"a\n1\n")), "holds gzip inside of gzip", id="gzip in gzip"),
+        pytest.param(b"Exported by Meter 3\na,b\n1,2\n", "'Exported by Meter 3'; remove what stands above", id="title"),
+        pytest.param(b"sep=,\na,b,c\n1,2,3\n", "'sep=,'; remove", id="sep"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_named(content: bytes, message: str) -> None:
+    for size in (5, 1000):
+        with pytest.raises(DataError, match=message):
+            arrive(content, size)
+
+
+def test_names_of_columns_are_read_as_training_reads_them() -> None:
+    assert arrive("zeit,wärme\n1,2\n".encode("cp1252")).columns == ("zeit", "wärme")
+    assert arrive(b'a,"b\nc"\n1,2\n').columns == ("a", "b\nc")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,32 @@ def test_every_packing_gives_the_same_table(
     packed = loaded(packer(hourly().encode()), name="misleading.parquet")
     assert packed.frame.equals(plain.frame)
     assert packed.fingerprint.rows == 72
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_name_in_the_header_may_span_lines(
+    loaded: Loaded, hourly: Hourly, end: str, separator: str
+) -> None:
+    first, *rows = hourly(separator=separator).splitlines()
+    header = f'"Station{end}""North"""{separator}{first}'
+    text = end.join([header, *(f'"a{end}b"{separator}{row}' for row in rows)])
+    assert loaded(text).frame.equals(loaded(hourly()).frame)
+
+
+def test_a_quote_inside_of_a_name_opens_nothing(loaded: Loaded, hourly: Hourly) -> None:
+    first, *rows = hourly().splitlines()
+    assert loaded("\n".join([f'5" pipe,{first}', *(f"1,{row}" for row in rows)])).fingerprint.rows == 72
+
+
+def test_parquet_of_too_many_digits_names_the_column(loaded: Loaded, hourly: Hourly) -> None:
+    table = pl.read_csv(io.StringIO(hourly())).to_arrow()
+    at = table.column_names.index("load")
+    wide = table.column("load").cast(pa.decimal256(60, 3))
+    sink = io.BytesIO()
+    pq.write_table(table.set_column(at, "load", wide), sink)
+    with pytest.raises(DataError, match=r"column 'load': holds decimal256\(60, 3\)"):
+        loaded(sink.getvalue())
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])

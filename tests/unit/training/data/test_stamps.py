@@ -45,6 +45,11 @@ def test_a_month_of_hours_is_read_in_every_format(form: str, *, is_aware: bool) 
     assert parsed.notes == ()
 
 
+def test_a_fraction_may_stand_behind_a_comma() -> None:
+    parsed = _parse("2024-01-01T00:00:00,000000", "2024-01-01T01:00:00,250")
+    assert parsed.column.to_list() == [datetime(2024, 1, 1), datetime(2024, 1, 1, 1, 0, 0, 250_000)]
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000), ("us", 10**6), ("ns", 10**9)])
 def test_unix_time_in_every_unit(unit: str, factor: int) -> None:
     parsed = _parse(1_700_000_000 * factor, 1_700_003_600 * factor)
