@@ -33,6 +33,7 @@ from aihub.api import (
     rollouts,
     schedules,
     tenants,
+    validations,
     versions,
 )
 from aihub.api.context import declared, refuse_unknown_parameters
@@ -55,6 +56,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     versions.router,
     papers.router,
     registration.router,
+    validations.router,
     compare.router,
     predictions.router,
     monitoring.router,

@@ -23,6 +23,7 @@ from aihub.registry.intake import take_in, version_of
 from aihub.registry.records import Status
 from aihub.registry.restricted import TRUST_HINT
 from aihub.registry.sandbox import Limits
+from aihub.registry.validations import NOT_VALIDATED
 from aihub.types import ModelType
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ async def register(
 ) -> Response:
     """Examine a model file in a confined process, bring it into the hub's own form, and make it a version.
 
-    Without a gate's report it is a candidate that was not validated here: a policy may refuse it. The same file again is
-    the same version.
+    Without a report it is a candidate that no policy lets pass: `POST /models/{name}/versions/{v}/validations` has the gate
+    judge it. The same file again is the same version.
     """
     del filename
     measured = _numbers(metrics)
@@ -143,7 +144,7 @@ def _registered(who: Caller, once: Posted, name: str, taken: Taken, metrics: dic
             actor=who.identity.principal,
             now=who.now,
             metrics=metrics,
-            notes=["registered through the API, not validated here"],
+            notes=[NOT_VALIDATED],
         )
         return VersionView.of(made)
 

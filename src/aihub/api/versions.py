@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from aihub.api.bodies import JsonRoute
 from aihub.api.conditional import matches, tagged
 from aihub.api.context import Caller, ModelsReader
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
-from aihub.api.problems import documented
+from aihub.api.problems import SHA256, documented
 from aihub.api.views import LineageView, ModelName, Reference, VersionView
 from aihub.errors import ArtifactError, NotFoundError
 from aihub.registry.queries import Queries
+from aihub.registry.validations import has_report
 from aihub.store import models as model_rows
 
 if TYPE_CHECKING:
@@ -56,16 +57,26 @@ def show_version(request: Request, name: ModelName, reference: Reference, who: M
     response_model=dict[str, Any],
     responses=documented(NotFoundError),
 )
-def show_report(request: Request, name: ModelName, reference: Reference, who: ModelsReader) -> Response:
+def show_report(
+    request: Request,
+    name: ModelName,
+    reference: Reference,
+    who: ModelsReader,
+    digest: Annotated[
+        str | None,
+        Query(pattern=SHA256, description="Of one of its validations; empty: what decided its state."),
+    ] = None,
+) -> Response:
     """Report of the gate as JSON; its schema is `schemas/validation-report.schema.json`."""
     with who.reading() as connection:
         version = Queries(connection, who.tenant).resolve(name, reference)
-        if version.report_digest is None:
+        wanted = digest or version.report_digest
+        if wanted is None or not has_report(connection, version, wanted, tenant=who.tenant):
             raise NotFoundError("report of version", str(version))
-        etag = f'"{version.report_digest}"'
+        etag = f'"{wanted}"'
         if matches(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        body = model_rows.report_body(connection, tenant=who.tenant, digest=version.report_digest)
+        body = model_rows.report_body(connection, tenant=who.tenant, digest=wanted)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     return Response(orjson.dumps(body), headers=headers, media_type="application/json")
 

@@ -105,7 +105,7 @@ def _as_series(
 
 def _series(path: Path, timestamp: str, chosen: list[str] | None) -> tuple[Any, dict[str, Any]]:
     """Return time stamps and numeric columns of a table."""
-    from aihub.cli.tables import read_table
+    from aihub.training.data.plain import read_table
     from aihub.validation.frames import columns as columns_of
     from aihub.validation.frames import timestamps_utc
 

@@ -87,7 +87,8 @@ def tell_end(job: Job) -> None:
     elif job.status == "cancelled":
         click.echo("Job cancelled.", err=True)
     elif job.gate_passed is False:
-        click.echo(f"Gate failed: {named} is rejected; its report says why.")
+        reason = result.get("reason") or "its report says why"
+        click.echo(f"Gate failed: {named} is {result.get('status') or 'rejected'}; {reason}.")
     elif job.is_waiting:
         approval = result.get("approval_id")
         click.echo(f"Gate passed: {named} waits for an approval.")
@@ -131,16 +132,18 @@ def keep(
             click.echo(f"Model: {target}")
         reports = reports or target.parent
     if reports is not None:
-        written = _keep_report(client, job.model, version, reports)
+        written = _keep_report(client, job, version, reports)
         if not quiet and written is not None:
             click.echo(f"Report: {written}")
 
 
-def _keep_report(client: Client, model: str, version: int, folder: Path) -> Path | None:
+def _keep_report(client: Client, job: Job, version: int, folder: Path) -> Path | None:
     from aihub.validation.report import read_json, write_reports
 
+    # A validation may have added its report beside the one that decided the version's state.
+    digest = (job.result or {}).get("report_digest") if job.raw.get("kind") == "validate" else None
     try:
-        report = client.models.report(model, version)
+        report = client.models.report(job.model or "", version, digest=digest)
     except NotFoundError:
         return None
     return write_reports(read_json(json.dumps(report)), folder)["report.html"]

@@ -1,4 +1,4 @@
-"""`aihub jobs`: the training jobs of a hub."""
+"""`aihub jobs`: the training and validating jobs of a hub."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from aihub.cli.console import print_json, table
 from aihub.cli.options import PATH, json_option
+from aihub.cli.validations import validate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,10 +24,13 @@ _PRIORITY = click.option(
 
 @click.group()
 def jobs() -> None:
-    """Submit training jobs to a hub, watch them, stop them.
+    """Submit training and validating jobs to a hub, watch them, stop them.
 
     The hub is AIHUB_URL, by default http://localhost:8000; the key is AIHUB_API_KEY or in the file AIHUB_API_KEY_FILE.
     """
+
+
+jobs.add_command(validate)
 
 
 @jobs.command("list")

@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "aihub.cli.login:login",
         "Sign in to a hub as a job of GitHub Actions, without a stored secret.",
     ),
-    "jobs": ("aihub.cli.jobs:jobs", "Submit training jobs to a hub, watch them, stop them."),
+    "jobs": ("aihub.cli.jobs:jobs", "Submit training and validating jobs to a hub, watch them, stop them."),
     "approvals": ("aihub.cli.approvals:approvals", "List what waits for a person."),
     "approve": ("aihub.cli.approvals:approve", "Let a version through."),
     "reject": ("aihub.cli.approvals:reject", "Stop a version from being deployed."),

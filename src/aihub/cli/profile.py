@@ -93,7 +93,7 @@ def profiled(file: Path, spec: Any = None) -> tuple[Profile, list[str]]:
         return Profile.from_bytes(source.path.read_bytes()), []
     if source.kind == "parquet" and source.path.suffix == ".parquet":
         return Profile.of(source.path, spec), []  # a row group at a time, whatever its size
-    from aihub.cli.tables import read_table
+    from aihub.training.data.plain import read_table
 
     frame, notes = read_table(file)
     return Profile.of(frame, spec), notes

@@ -105,6 +105,7 @@ def judged(
     InputError, ValidationError
         A file cannot be used; the message names it.
     """
+    from aihub.delivery.judging import table_for
     from aihub.training.data.sources import locate
     from aihub.validation.prediction import load
     from aihub.validation.validator import ModelValidator
@@ -122,7 +123,7 @@ def judged(
         raise ConfigError(
             "the model does not say what it predicts; name the column with --target", field="target"
         )
-    table, context = _table(data, loaded, column)
+    table, context = table_for(loaded, data, column)
     rows = _since(table, timestamp or getattr(config, "timestamp", None), since)
 
     def loader(path: str, *, trust: bool) -> Predictor:
@@ -152,41 +153,6 @@ def _section(spec: Path | None) -> tuple[Mapping[str, Any] | None, ModelType | N
 
     found = load_spec(spec)
     return found.validation, found.training.model_type
-
-
-def _table(data: Path, model: Any, target: str) -> tuple[Any, dict[str, Any]]:
-    """Read the table the way the model was trained where it says how, else as it stands."""
-    config: Any = getattr(model, "config", None)
-    if not hasattr(config, "model_copy"):
-        from aihub.cli.tables import read_table
-
-        frame, said = read_table(data)
-        return frame, {"data": {"file": str(data), "rows": frame.height}, "notes": said}
-    from aihub.training.data import load
-
-    # Judged is what the file says: nothing is corrected, and the training window does not hold.
-    asked = config.model_copy(
-        update={"training_start": None, "training_end": None, "repair": "off", "target": target}
-    )
-    prepared = load(data, asked)
-    frame = _with_constants(prepared.frame, data, model)
-    notes = [note.to_dict() for note in prepared.notes]
-    return frame, {"data": {"file": str(data), **prepared.fingerprint.to_dict()}, "notes": notes}
-
-
-def _with_constants(frame: Any, data: Path, model: Any) -> Any:
-    """Give back the columns that are useless to train on (always the same value) and that the model wants all the same."""
-    lost = [name for name in model.feature_names if name not in frame.columns]
-    if not lost:
-        return frame
-    import polars as pl
-
-    from aihub.cli.tables import read_table
-
-    whole, _ = read_table(data)
-    known = [name for name in lost if name in whole.columns]
-    values = {name: whole.get_column(name).drop_nulls() for name in known}
-    return frame.with_columns(pl.lit(v[0] if len(v) else None).alias(name) for name, v in values.items())
 
 
 def _since(table: Any, name: str | None, since: datetime | None) -> Any:

@@ -21,6 +21,7 @@ from aihub.client.records import (
     Outcome,
     Rollout,
     Schedule,
+    Validation,
     Version,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "Patience",
     "Rollout",
     "Schedule",
+    "Validation",
     "Version",
     "is_configured",
 ]

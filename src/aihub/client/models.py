@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.client import commit, files
 from aihub.client.connection import path_of
-from aihub.client.records import Deployment, Model, Outcome, Rollout, Version
+from aihub.client.records import Deployment, Job, Model, Outcome, Rollout, Validation, Version
 from aihub.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -55,10 +55,49 @@ class Models:
                     return one
         return self.version(name, version)
 
-    def report(self, name: str, version: str | int) -> dict[str, Any]:
-        """Return the gate's report as JSON."""
-        report: dict[str, Any] = self._connection.get(path_of("models", name, "versions", version, "report"))
+    def report(self, name: str, version: str | int, *, digest: str | None = None) -> dict[str, Any]:
+        """Return the gate's report as JSON: what decided the version's state, or with `digest` that of a validation."""
+        path = path_of("models", name, "versions", version, "report")
+        report: dict[str, Any] = self._connection.get(path, digest=digest)
         return report
+
+    def validate(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        dataset_id: str,
+        environment: str = "none",
+        key: str | None = None,
+        **more: Any,
+    ) -> Job:
+        """Ask for a validation of a version on a dataset and return the job as it was accepted.
+
+        Parameters
+        ----------
+        dataset_id
+            From `Datasets.upload`: rows that the model has not seen, with what really happened.
+        environment
+            How far the version goes when its gate passed; ``none``: it is only judged.
+        **more
+            Further fields of the request: ``validation``, ``target``, ``timestamp``, ``series_id``, ``lift_rejection``.
+
+        Raises
+        ------
+        NotFoundError
+            The tenant has no such version or dataset.
+        InputError
+            A column is missing, or a threshold is wrong.
+        """
+        body = {"dataset_id": dataset_id, "environment": environment, **more}
+        given = {field: value for field, value in body.items() if value is not None}
+        path = path_of("models", name, "versions", version, "validations")
+        return Job.of(self._connection.send("POST", path, given, key=key))
+
+    def validations(self, name: str, version: str | int, *, limit: int | None = None) -> Iterator[Validation]:
+        """Yield the validations of a version, newest first."""
+        path = path_of("models", name, "versions", version, "validations")
+        return map(Validation.of, self._connection.pages(path, limit=limit))
 
     def lineage(self, name: str, version: str | int) -> dict[str, Any]:
         """Return data, code, configuration and environment of a version."""

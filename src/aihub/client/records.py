@@ -169,6 +169,21 @@ class Version(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation(Record):
+    """What the gate said of a version on a dataset; `effect` is what that did to the version."""
+
+    job_id: str
+    passed: bool
+    dataset_id: str
+    report_digest: str
+    effect: str = "none"
+    artifact_digest: str = ""
+    validated_by: str = ""
+    reason: str = ""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deployment(Record):
     """A version put into an environment by somebody for a reason."""
 

@@ -16,6 +16,7 @@ from aihub.registry.promotion import MAX_REASON
 from aihub.store import approvals as rows
 from aihub.store import outbox
 from aihub.store.job_tables import approvals as table
+from aihub.store.tables import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -240,6 +241,29 @@ def withdraw_of_job(
     """Take back what a job still asks for; for its cancellation, which has locked the requests and the job."""
     for one in found:
         _end(connection, one, "withdrawn", actor=actor, reason=reason, now=now, audit=audit, wake=False)
+
+
+def withdraw_of_version(
+    connection: Connection,
+    version_uid: str,
+    *,
+    tenant: str,
+    actor: str,
+    reason: str,
+    now: datetime,
+    audit: AuditLog,
+    source: str = "",
+) -> None:
+    """Take back every request for a version that may not go on, and wake the jobs that wait for them."""
+    where = (table.c.state == "pending", versions.c.uid == version_uid)
+    found = read(connection, rows.select(connection, *where, tenant=tenant, lock=True))
+    # All of them before the first audit event: jobs are locked before the chain everywhere.
+    for one in found:
+        if one.job_id is not None:
+            rows.wake_job(connection, job_id=one.job_id)
+    for one in found:
+        given: dict[str, Any] = {"actor": actor, "reason": reason, "now": now, "audit": audit}
+        _end(connection, one, "withdrawn", **given, source=source, wake=False)
 
 
 def expire_due(

@@ -227,7 +227,7 @@ def _validate(
             config.target,
             history=table.frame,
             champion=artifacts.path(champion.digest) if champion and can_compare else None,
-            baseline_metrics=_baseline(champion) if champion and not can_compare else None,
+            baseline_metrics=baseline_of(champion) if champion and not can_compare else None,
             reference=training.train_frame.select(
                 config.timestamp,
                 *([config.series_id] if config.series_id else []),
@@ -241,7 +241,7 @@ def _validate(
     return report
 
 
-def _baseline(champion: Incumbent) -> dict[str, float]:
+def baseline_of(champion: Incumbent) -> dict[str, float]:
     """Metrics to keep up with; a bias is near zero by luck, and no tolerance in percent of it means anything."""
     return {name: value for name, value in champion.metrics.items() if name != "bias"}
 

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from aihub.errors import AIHubError, UnavailableError
 
 if TYPE_CHECKING:
+    from aihub.delivery.candidate import Incumbent
     from aihub.delivery.progress import Event
 
 PR_SET_PDEATHSIG = 1
@@ -41,10 +42,12 @@ def main() -> int:
         return 0
     _limit_memory(order["memory_mb"] << 20)
     try:
-        _write(events, {"result": _made(order, events)})
+        _write(events, {"result": _WORK[order["kind"]](order, events)})
     except AIHubError as error:
         # Where the hub keeps a table is nobody's business: it is called as whoever sent it called it.
-        message = str(error).replace(order["data"], order["data_name"])
+        message = (
+            str(error).replace(order["data"], order["data_name"]).replace(order["artifacts"], "artifacts")
+        )
         _write(events, {"error": {"code": error.code, "message": message}})
     except OSError as error:
         if error.errno not in FULL:
@@ -52,7 +55,7 @@ def main() -> int:
         message = f"there is no room for the model or its report ({error.strerror}); free space in AIHUB_HOME"
         _write(events, {"error": {"code": UnavailableError.code, "message": message}})
     except MemoryError:
-        message = f"the training needs more than the {order['memory_mb']} MB it may have; give it less data, or raise AIHUB_JOB_MEMORY_MB"
+        message = f"the job needs more than the {order['memory_mb']} MB it may have; give it less data, or raise AIHUB_JOB_MEMORY_MB"
         _write(events, {"error": {"code": "out_of_memory", "message": message}})
     return 0
 
@@ -95,14 +98,13 @@ def _limit_memory(size_bytes: int) -> None:
 
 
 def _made(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
-    from aihub.delivery.candidate import Incumbent, Task, make
+    from aihub.delivery.candidate import Task, make
     from aihub.delivery.run import as_json
     from aihub.registry.artifacts import ArtifactStore
     from aihub.registry.versioning import digest_of
     from aihub.training.spec import ModelSpec
     from aihub.validation.report import write_reports
 
-    incumbent = order["incumbent"]
     task = Task(
         spec=ModelSpec.model_validate(order["spec"]),
         data=Path(order["data"]),
@@ -110,7 +112,7 @@ def _made(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
         requested_by=order["requested_by"],
         now=datetime.fromisoformat(order["now"]),
         git=(order["git_commit"], None),
-        incumbent=None if incumbent is None else Incumbent(**incumbent),
+        incumbent=_incumbent(order),
     )
     made = make(task, ArtifactStore(Path(order["artifacts"])), lambda event: _tell(events, event))
     report = as_json(made.report)
@@ -123,6 +125,48 @@ def _made(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
         "metrics": {name: value for name, value in made.training.metrics.items() if math.isfinite(value)},
         "notes": [*(note.message for note in made.table.notes), *made.training.notes],
     }
+
+
+def _judged(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
+    from aihub.delivery.judging import Judgement, judge
+    from aihub.delivery.run import as_json
+    from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.versioning import digest_of
+    from aihub.types import ModelType
+    from aihub.validation.report import write_reports
+
+    given = {
+        **order["version"],
+        "model_type": ModelType(order["version"]["model_type"]),
+        "data": Path(order["data"]),
+        "data_name": order["data_name"],
+        "now": datetime.fromisoformat(order["now"]),
+        "incumbent": _incumbent(order),
+    }
+    store = ArtifactStore(Path(order["artifacts"]))
+    found = judge(Judgement(**given), store, lambda event: _tell(events, event))
+    report = as_json(found)
+    write_reports(found, Path(order["reports"]) / digest_of(report))
+    measured = report.get("checks", {}).get("performance", {}).get("metrics") or {}
+    return {
+        "report": report,
+        "passed": found.passed,
+        "metrics": {
+            name: value
+            for name, value in measured.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        },
+    }
+
+
+def _incumbent(order: dict[str, Any]) -> Incumbent | None:
+    from aihub.delivery.candidate import Incumbent
+
+    found = order["incumbent"]
+    return None if found is None else Incumbent(**found)
+
+
+_WORK = {"train": _made, "validate": _judged}
 
 
 def _tell(events: IO[str], event: Event) -> None:

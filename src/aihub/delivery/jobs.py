@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,13 @@ __all__ = [
     "JobStep",
     "LogLine",
     "Priority",
+    "Work",
     "cancel",
     "enqueue",
     "get",
     "list_page",
     "logs",
+    "place",
     "retry",
     "steps",
     "submit",
@@ -71,11 +74,37 @@ def submit(
     TooManyError
         The tenant has as many queued jobs as it may.
     """
-    payload = request.to_dict()
+    work = Work(
+        kind=TRAIN, payload=request.to_dict(), model=request.model, queue=request.queue, priority=request.rank
+    )
+    return place(connection, work, identity=identity, now=now, audit=audit, key=key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a job is to do, and which workers may take it."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    model: str
+    queue: str
+    priority: Priority
+
+
+def place(
+    connection: Connection,
+    work: Work,
+    *,
+    identity: Identity,
+    now: datetime,
+    audit: AuditLog,
+    key: str | None = None,
+) -> Job:
+    """Write a job of any kind: what `submit` does, and may raise."""
     uid = uid_of(identity, key)
     known = _find(connection, identity.tenant, uid)
     if known is not None:
-        return _same(known, payload, key)
+        return _same(known, work.payload, key)
     audit.append(
         connection,
         tenant=identity.tenant,
@@ -83,23 +112,28 @@ def submit(
         action="job.submitted",
         subject=f"job:{uid}",
         now=now,
-        after={"model": request.model, "kind": TRAIN, "priority": request.priority, "queue": request.queue},
+        after={
+            "model": work.model,
+            "kind": work.kind,
+            "priority": work.priority.name.lower(),
+            "queue": work.queue,
+        },
         source=identity.source,
     )
     # The chain of audit events lets one submission of a tenant in at a time: what is looked at below stays so.
     known = _find(connection, identity.tenant, uid)
     if known is not None:
         raise ConflictError(f"key {key!r} is being used by another request; repeat it")
-    check_quota(connection, tenant=identity.tenant, queue=request.queue, now=now)
+    check_quota(connection, tenant=identity.tenant, queue=work.queue, now=now)
     return enqueue(
         connection,
         tenant=identity.tenant,
-        kind=TRAIN,
-        payload=payload,
+        kind=work.kind,
+        payload=work.payload,
         uid=uid,
-        model=request.model,
-        queue=request.queue,
-        priority=request.rank,
+        model=work.model,
+        queue=work.queue,
+        priority=work.priority,
         submitted_by=identity.principal,
         source=identity.source,
         now=now,

@@ -43,4 +43,10 @@ def _train(run: Run) -> None:
     train(run)
 
 
-KINDS = (Kind("train", run=_train), Kind("noop", quick=_nothing))
+def _validate(run: Run) -> None:
+    from aihub.delivery.validating import validate
+
+    validate(run)
+
+
+KINDS = (Kind("train", run=_train), Kind("validate", run=_validate), Kind("noop", quick=_nothing))

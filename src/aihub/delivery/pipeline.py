@@ -10,30 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aihub.delivery import datasets, deployments, fetching, supervision
+from aihub.delivery import datasets, fetching, supervision
 from aihub.delivery.job_records import JobState
 from aihub.delivery.jobs import JobRequest
-from aihub.delivery.orders import DeployOrder
-from aihub.delivery.policy import ENVIRONMENTS, parse_policy
+from aihub.delivery.onward import GATE_TOPIC, Onward, environments_up_to
+from aihub.delivery.policy import parse_policy
 from aihub.delivery.run import incumbent_of
 from aihub.delivery.sweeping import owner_of
 from aihub.errors import DataError
 from aihub.registry.lineage import Lineage
 from aihub.store import models as model_rows
-from aihub.store import outbox
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from aihub.delivery.lease import Lease
-    from aihub.delivery.orders import Outcome
     from aihub.delivery.runs import Run
-    from aihub.registry.registry import Registry
 
 NEWEST_DATASETS = 100
 """How many of the newest data sets are looked at for a job that names none."""
-COMPLETED_TOPIC = "notify.job.completed"
-GATE_TOPIC = "notify.version.rejected"
 
 
 def train(run: Run) -> None:
@@ -42,17 +35,10 @@ def train(run: Run) -> None:
     done = run.outputs()
     made = done.get("validate") or delivery.make()
     version = done.get("register") or delivery.register(made)
-    if not made["passed"]:
-        return
-    for environment in delivery.environments:
-        step = _STEPS[environment]
-        outcome = done.get(step)
-        if outcome is None and not delivery.deploy(environment, step, version, made):
-            return
-    delivery.finish(version)
-
-
-_STEPS = {"staging": "stage", "production": "deploy"}
+    if made["passed"]:
+        policy = parse_policy(delivery.request.policy)
+        environments = environments_up_to(policy, delivery.request.environment)
+        delivery.onward.bring(version, environments, sequence=made["sequence"])
 
 
 @dataclass(frozen=True)
@@ -65,26 +51,17 @@ class _Delivery:
         return self.run.lease
 
     @property
-    def registry(self) -> Registry:
-        source = f"worker {self.lease.worker} job {self.lease.uid}"
-        return self.run.hub.registry_of(self.lease.tenant, source)
-
-    @property
-    def environments(self) -> list[str]:
-        """Where the version goes: what the policy knows, up to what was asked for."""
-        if self.request.environment == "none":
-            return []
-        policy = parse_policy(self.request.policy)
-        last = ENVIRONMENTS.index(self.request.environment)
-        return [name for name in ENVIRONMENTS[: last + 1] if policy.rule(name) is not None]
+    def onward(self) -> Onward:
+        return Onward(self.run)
 
     def make(self) -> dict[str, Any]:
         """Read, train and validate in a child process; keeps the report."""
         self.run.begin("data")
         data, name = self._data()
         hub, lease = self.run.hub, self.lease
-        incumbent = incumbent_of(self.registry, self.request.model)
+        incumbent = incumbent_of(self.onward.registry, self.request.model)
         order = {
+            "kind": lease.kind,
             "spec": self.request.spec.to_dict(),
             "data_name": name,
             "requested_by": lease.submitted_by,
@@ -102,23 +79,9 @@ class _Delivery:
         made["sequence"] = incumbent.sequence if incumbent else 0
         note = "passed" if made["passed"] else "failed"
         with self.run.transaction() as connection:
-            made["report_digest"] = self._keep_report(connection, report)
+            made["report_digest"] = self.onward.keep_report(connection, report)
             self.run.finish(connection, "validate", note=f"the gate {note}", output=made)
         return made
-
-    def _keep_report(self, connection: Connection, report: dict[str, Any]) -> str:
-        from aihub.registry.versioning import digest_of
-
-        digest = digest_of(report)
-        model_rows.save_report(
-            connection,
-            tenant=self.lease.tenant,
-            digest=digest,
-            passed=report["passed"] is True,
-            body=report,
-            now=datetime.now(UTC),
-        )
-        return digest
 
     def _data(self) -> tuple[dict[str, str], str]:
         """Return what names the job's data, and its name for people."""
@@ -145,12 +108,13 @@ class _Delivery:
 
     def register(self, made: dict[str, Any]) -> dict[str, Any]:
         """Make the version; where the gate failed that is the end of the job."""
-        artifact = self.registry.artifacts.get(made["digest"])
+        registry = self.onward.registry
+        artifact = registry.artifacts.get(made["digest"])
         lease, passed = self.lease, made["passed"] is True
         now = datetime.now(UTC)
         with self.run.transaction() as connection:
             report = model_rows.report_body(connection, tenant=lease.tenant, digest=made["report_digest"])
-            version = self.registry.register_in(
+            version = registry.register_in(
                 connection,
                 self.request.model,
                 artifact,
@@ -175,95 +139,6 @@ class _Delivery:
             }
             self.run.finish(connection, "register", note=f"{version}, {version.status}", output=output)
             if not passed:
-                self._tell(connection, GATE_TOPIC, output, now)
+                self.onward.tell(connection, GATE_TOPIC, output, now)
                 self.run.end(connection, JobState.COMPLETED, gate_passed=False, result=output)
         return output
-
-    def deploy(self, environment: str, step: str, version: dict[str, Any], made: dict[str, Any]) -> bool:
-        """Bring the version into an environment, as the policy says; False where the job does not go on now."""
-        self.run.begin("policy" if step == "deploy" else step)
-        order = DeployOrder(
-            model=version["model"],
-            version=version["version"],
-            environment=environment,
-            actor=self.lease.submitted_by,
-            reason="the gate passed",
-            key=f"{self.lease.uid}:{environment}",
-            # The gate compared it with this champion; where another has come since it is not put in its place.
-            expected_sequence=made["sequence"] if environment == "production" else None,
-            job_id=self.lease.job_id,
-        )
-        now = datetime.now(UTC)
-        with self.run.transaction() as connection:
-            outcome = deployments.deploy(connection, self.registry, order, now)
-            return self._record(connection, step, outcome, version)
-
-    def _record(self, connection: Connection, step: str, outcome: Outcome, version: dict[str, Any]) -> bool:
-        """Write down what came of it, in the same transaction; returns whether the job goes on."""
-        went_on = outcome.state in ("deployed", "rolling_out")
-        result = {**version, **_of(outcome)}
-        if step == "deploy":
-            self.run.finish(connection, "policy", note=outcome.reason)
-            if outcome.approval is not None and outcome.state != "waiting":
-                self.run.finish(connection, "approval", note=f"{outcome.approval.state}")
-        if went_on:
-            note = f"{version['semantic']} {outcome.state.replace('_', ' ')}"
-            self.run.finish(connection, step, note=note, output=_of(outcome))
-            return True
-        if outcome.state == "waiting":
-            name = "approval" if step == "deploy" else step
-            self._begin_in(connection, name)
-            self.run.end(connection, JobState.WAITING, step=name, gate_passed=True, result=result, attempts=0)
-        elif outcome.state == "held" and outcome.until is not None:
-            self._log(connection, step, f"{outcome.reason}; goes on then")
-            self.run.end(
-                connection,
-                JobState.QUEUED,
-                run_after=outcome.until,
-                gate_passed=True,
-                result=result,
-                attempts=0,
-            )
-        else:
-            self._log(connection, step, f"not deployed: {outcome.reason}")
-            self._tell(connection, COMPLETED_TOPIC, result, datetime.now(UTC))
-            self.run.end(connection, JobState.COMPLETED, gate_passed=True, result=result)
-        return False
-
-    def _begin_in(self, connection: Connection, name: str) -> None:
-        from aihub.delivery import steps
-
-        steps.begin(connection, self.lease, name, now=datetime.now(UTC))
-
-    def _log(self, connection: Connection, step: str, message: str) -> None:
-        from aihub.delivery import steps
-
-        steps.write_log(connection, self.lease, [(datetime.now(UTC), "warning", step, message)])
-
-    def finish(self, version: dict[str, Any]) -> None:
-        """Tell what came of it and end the job."""
-        done = self.run.outputs()
-        outcome = done.get("deploy") or done.get("stage") or {}
-        result = {**version, **outcome}
-        with self.run.transaction() as connection:
-            self._tell(connection, COMPLETED_TOPIC, result, datetime.now(UTC))
-            self.run.finish(connection, "notify", note="told")
-            self.run.end(connection, JobState.COMPLETED, gate_passed=True, result=result)
-
-    def _tell(self, connection: Connection, topic: str, facts: dict[str, Any], now: datetime) -> None:
-        payload = {**facts, "job_id": self.lease.uid, "by": self.lease.submitted_by}
-        outbox.put(
-            connection, tenant=self.lease.tenant, topic=topic, key=self.lease.uid, payload=payload, now=now
-        )
-
-
-def _of(outcome: Outcome) -> dict[str, Any]:
-    """Return what the job keeps of an outcome."""
-    kept: dict[str, Any] = {"delivery": outcome.state, "reason": outcome.reason}
-    if outcome.deployment is not None:
-        kept |= {"environment": outcome.deployment.environment, "sequence": outcome.deployment.sequence}
-    if outcome.approval is not None:
-        kept["approval_id"] = outcome.approval.uid
-    if outcome.rollout is not None:
-        kept["rollout_id"] = outcome.rollout.uid
-    return kept

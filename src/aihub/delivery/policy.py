@@ -302,5 +302,8 @@ def _allowed(
 
 def _not_passed(passed: bool | None) -> str:  # noqa: FBT001 - three answers of one question
     if passed is None:
-        return "the version has no report of the gate; validate it, or let an admin override with a reason"
+        return (
+            "the version has no report of the gate; validate it (aihub jobs validate NAME VERSION --data FILE), "
+            "or let an admin override with a reason"
+        )
     return "the gate rejected the version; train a better one, or let an admin override with a reason"

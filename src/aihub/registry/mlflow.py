@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "aihub"
 UID_TAG = "aihub.uid"
+STATUS_TAG = "aihub.status"
 TOPICS = "mlflow."
 """Beginning of the topics that are carried out here."""
 STAGES = {"production": "production", "staging": "staging"}
@@ -229,7 +230,11 @@ def _connect(settings: Settings) -> _Client:
 
 def _mirror_version(registry: Registry, client: _Client, payload: Mapping[str, Any]) -> None:
     version = next(v for v in registry.versions(payload["model"]) if v.uid == payload["uid"])
-    if _mirrored(client, version.model, version.uid) is not None:
+    number = _mirrored(client, version.model, version.uid)
+    if number is not None:
+        # A later validation has changed its state.
+        status = version.status.value
+        client.tracking.set_model_version_tag(version.model, number, STATUS_TAG, status)
         return
     run = _run(client, version)
     with tempfile.TemporaryDirectory(prefix="aihub-mlflow-") as folder:
@@ -291,7 +296,7 @@ def _tags(version: Version) -> dict[str, str]:
         UID_TAG: version.uid,
         "aihub.number": str(version.number),
         "aihub.version": str(version.semantic),
-        "aihub.status": version.status.value,
+        STATUS_TAG: version.status.value,
         "aihub.kind": version.kind,
         "aihub.digest": version.digest,
         "aihub.config_hash": lineage.config_hash,

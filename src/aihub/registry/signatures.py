@@ -28,7 +28,10 @@ class Signatures:
     def put(
         self, connection: Connection, version: Version, artifact: Artifact, *, actor: str, now: datetime
     ) -> str | None:
-        """Sign `version` and keep the signature; returns the key's name, None where the hub signs nothing. Idempotent."""
+        """Sign `version` as it is and keep the signature; returns the key's name, None where the hub signs nothing.
+
+        Idempotent; a signature of the same key over what the version was before is replaced.
+        """
         signer = self.signing.signer
         if signer is None:
             return None

@@ -10,6 +10,7 @@ from aihub.store import (
     monitoring_tables,
     signature_tables,
     tables,
+    validation_tables,
 )
 from aihub.store.columns import metadata
 
@@ -22,4 +23,5 @@ __all__ = [
     "monitoring_tables",
     "signature_tables",
     "tables",
+    "validation_tables",
 ]

@@ -27,7 +27,7 @@ def put(
     signed_by: str,
     now: datetime,
 ) -> None:
-    """Keep a signature; one key signs a version once."""
+    """Keep a signature; one key signs a version once, and anew where it has changed since."""
     found: int = connection.execute(
         sa.select(versions.c.id).where(versions.c.uid == version_uid)
     ).scalar_one()
@@ -39,7 +39,12 @@ def put(
         "signed_by": signed_by,
         "signed_at": now,
     }
-    insert_unless_there(connection, signatures, row)
+    if insert_unless_there(connection, signatures, row):
+        return
+    mine = (signatures.c.version_id == found) & (signatures.c.key_id == key_id)
+    known = connection.execute(sa.select(signatures.c.envelope).where(mine)).scalar_one()
+    if known["payload"] != envelope["payload"]:
+        connection.execute(sa.update(signatures).where(mine).values(**row))
 
 
 def select(connection: Connection, *, tenant: str, version_uid: str) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ class ModelValidator:
     spec, tenant
         ``validation:`` sections of a spec file and of a tenant (see `aihub.validation.settings`); what the spec says
         wins over `thresholds`, which win over the tenant, which wins over the defaults.
+    call
+        A whole section of whoever calls, in place of `thresholds`.
     loader
         Function ``(path, *, trust) -> Predictor``; default is the one installed under ``aihub.model_loaders``.
 
@@ -65,10 +67,11 @@ class ModelValidator:
         *,
         spec: Mapping[str, Any] | None = None,
         tenant: Mapping[str, Any] | None = None,
+        call: Mapping[str, Any] | None = None,
         loader: Callable[..., Predictor] | None = None,
     ) -> None:
-        call = {"thresholds": thresholds} if thresholds else None
-        self.settings = resolve(model_type, spec=spec, call=call, tenant=tenant)
+        said = {**(call or {}), **({"thresholds": thresholds} if thresholds else {})}
+        self.settings = resolve(model_type, spec=spec, call=said, tenant=tenant)
         self.model_type = self.settings.model_type
         self.thresholds = {name: dict(limits) for name, limits in self.settings.thresholds().items()}
         self._loader = loader

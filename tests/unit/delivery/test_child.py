@@ -34,6 +34,7 @@ def test_a_full_disk_is_said_to_be_that_and_may_be_tried_again(tmp_path: Path) -
 
 def order(folder: Path, data: Path, training: dict[str, object]) -> dict[str, object]:
     return {
+        "kind": "train",
         "spec": {"name": "load", "description": "", "training": training, "validation": {}, "policy": {}},
         "data": str(data),
         "data_name": "january.csv",

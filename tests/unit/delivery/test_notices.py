@@ -110,7 +110,7 @@ def test_a_payload_that_lacks_something_is_told_all_the_same(
 def test_every_event_that_the_hub_tells_of_has_words_of_its_own() -> None:
     """Found in the code: what a producer writes to the outbox, and nothing that none does."""
     source = Path(notices.__file__).parent
-    producers = ("activation", "approvals", "pipeline", "rollouts", "slots", "watch_actions")
+    producers = ("activation", "approvals", "onward", "rollouts", "slots", "watch_actions")
     text = "".join((source / f"{name}.py").read_text() for name in producers)
     told = set(re.findall(r'"(?:notify\.)?((?:job|version|watch)\.[a-z_]+)"', text))
     told |= set(re.findall(r'"(model\.(?:deployed|rolled_back))"', text))
