@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from aihub.errors import ForbiddenError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import numpy as np
     from numpy.typing import NDArray
 
     FloatArray: TypeAlias = NDArray[np.float64]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+
+def iso(moment: datetime) -> str:
+    """Write a time in the one form that every answer has: ISO 8601 in UTC with a ``Z``.
+
+    >>> from datetime import datetime
+    >>> iso(datetime(2026, 1, 31, 15, tzinfo=UTC))
+    '2026-01-31T15:00:00Z'
+    """
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class ModelType(StrEnum):

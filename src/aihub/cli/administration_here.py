@@ -12,7 +12,7 @@ from aihub.settings import DEFAULT_TENANT
 from aihub.store import keys, tenants
 from aihub.store.audit_pages import find_events, tenants_with_events
 from aihub.store.engine import EVERY_TENANT, read, write
-from aihub.types import Role
+from aihub.types import Role, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +105,7 @@ class Here:
         owner = tenant or DEFAULT_TENANT
         with read(self.hub.engine, tenant=owner) as connection:
             found = find_events(connection, tenant=owner, start=start, end=end, **wanted)
-        return [{**event, "at": event["at"].isoformat()} for event in found]
+        return [{**event, "at": iso(event["at"])} for event in found]
 
     def verdicts(
         self, *, tenant: str | None, marks: Mapping[str, Mapping[int, str]] | None = None

@@ -13,6 +13,7 @@ from aihub.registry.versioning import SemanticVersion
 from aihub.store import approvals as rows
 from aihub.store.job_tables import approvals as table
 from aihub.store.tables import models, versions
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ class Vote:
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see."""
         evidence = None if self.evidence is None else dict(self.evidence)
-        return {**vars(self), "decided_at": self.decided_at.isoformat(), "evidence": evidence}
+        return {**vars(self), "decided_at": iso(self.decided_at), "evidence": evidence}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +109,9 @@ class Approval:
             "approvers": self.rule.approvers,
             "requested_by": self.requested_by,
             "reason": self.reason,
-            "created_at": self.created_at.isoformat(),
-            "expires_at": self.expires_at.isoformat(),
-            "decided_at": None if self.decided_at is None else self.decided_at.isoformat(),
+            "created_at": iso(self.created_at),
+            "expires_at": iso(self.expires_at),
+            "decided_at": None if self.decided_at is None else iso(self.decided_at),
             "decisions": [vote.to_dict() for vote in self.votes],
         }
 

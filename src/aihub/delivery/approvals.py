@@ -17,6 +17,7 @@ from aihub.store import approvals as rows
 from aihub.store import outbox
 from aihub.store.job_tables import approvals as table
 from aihub.store.tables import versions
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -392,6 +393,6 @@ def _tell(
         tenant=found.tenant,
         topic=f"notify.{event}",
         key=found.uid,
-        payload={**payload, "reason": reason, "expires_at": found.expires_at.isoformat()},
+        payload={**payload, "reason": reason, "expires_at": iso(found.expires_at)},
         now=now,
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.requests import Priority
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,7 @@ class Job:
             "model": self.model,
             "request": dict(self.payload),
             "submitted_by": self.submitted_by,
-            "created_at": self.created_at.isoformat(),
+            "created_at": iso(self.created_at),
             "started_at": _iso(self.started_at),
             "finished_at": _iso(self.finished_at),
             "duration_s": self.duration_s,
@@ -135,7 +136,7 @@ class JobStep:
         return {
             "name": self.name,
             "status": self.state,
-            "started_at": self.started_at.isoformat(),
+            "started_at": iso(self.started_at),
             "finished_at": _iso(self.finished_at),
             "duration_s": seconds,
             "note": self.note,
@@ -154,8 +155,8 @@ class LogLine:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see."""
-        return {**vars(self), "at": self.at.isoformat()}
+        return {**vars(self), "at": iso(self.at)}
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+    return None if moment is None else iso(moment)

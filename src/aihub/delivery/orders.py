@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aihub.errors import ConflictError
 from aihub.registry.promotion import Order
 from aihub.registry.records import PRODUCTION, Action
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,5 +135,5 @@ class Outcome:
             "rollout": None if self.rollout is None else self.rollout.to_dict(),
             "approval": None if self.approval is None else self.approval.to_dict(),
             "approval_id": None if self.approval is None else self.approval.uid,
-            "until": None if self.until is None else self.until.isoformat(),
+            "until": None if self.until is None else iso(self.until),
         }

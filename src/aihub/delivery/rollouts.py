@@ -21,6 +21,7 @@ from aihub.store import models as model_rows
 from aihub.store import rollouts as rows
 from aihub.store.deployments import announce
 from aihub.store.job_tables import rollouts as table
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,9 +83,9 @@ class RolloutRecord:
             "steps": [step.share for step in self.progress.strategy.plan],
             "actor": self.actor,
             "reason": self.reason,
-            "started_at": self.progress.started_at.isoformat(),
-            "stepped_at": self.progress.stepped_at.isoformat(),
-            "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
+            "started_at": iso(self.progress.started_at),
+            "stepped_at": iso(self.progress.stepped_at),
+            "ended_at": None if self.ended_at is None else iso(self.ended_at),
             "outcome": self.outcome,
         }
 

@@ -22,7 +22,7 @@ from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import schedules
 from aihub.training.spec import ModelName  # noqa: TC001 - pydantic reads the annotation
 from aihub.training.strict import StrictModel
-from aihub.types import Identity, Role
+from aihub.types import Identity, Role, iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,10 +80,10 @@ class Schedule:
             "time_zone": self.time_zone,
             "job": dict(self.payload),
             "created_by": self.created_by,
-            "created_at": self.created_at.isoformat(),
+            "created_at": iso(self.created_at),
             "is_active": self.is_active,
-            "next_at": self.next_at.isoformat(),
-            "last_at": None if self.last_at is None else self.last_at.isoformat(),
+            "next_at": iso(self.next_at),
+            "last_at": None if self.last_at is None else iso(self.last_at),
             "last_job": self.last_job,
         }
 

@@ -24,6 +24,7 @@ from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.models import insert_unless_there
 from aihub.store.monitoring_tables import watch_events, watch_states
 from aihub.store.tables import deployments, models
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +62,7 @@ class Look:
             "state": self.state.value,
             "actions": [jsonable(asdict(decision)) for decision in self.decisions],
             "notes": list(self.notes),
-            "at": self.at.isoformat(),
+            "at": iso(self.at),
         }
 
 

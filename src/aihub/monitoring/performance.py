@@ -20,6 +20,7 @@ from aihub.monitoring.folding import NAIVE
 from aihub.monitoring.quality import faults_in
 from aihub.monitoring.storage import unpacked_scores
 from aihub.store import observations as rows_of
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -210,8 +211,8 @@ class Performance:
         by_group = self.windows.merged(self.windows.group)
         document = {
             "model": self.model,
-            "start_date": self.start.isoformat(),
-            "end_date": self.end.isoformat(),
+            "start_date": iso(self.start),
+            "end_date": iso(self.end),
             **whole.to_dict(classes=classes),
             "promised": dict(self.context.promised),
             "worse_than_promised": None if classes else known(self._worse(whole)),
@@ -243,7 +244,7 @@ class Performance:
         steps = self.windows.merged([(hour - first) // step_h for hour in self.windows.hour])
         return [
             {
-                "start": datetime.fromtimestamp((first + at * step_h) * HOUR_S, UTC).isoformat(),
+                "start": iso(datetime.fromtimestamp((first + at * step_h) * HOUR_S, UTC)),
                 **steps.get(at, EMPTY).to_dict(classes=classes),
             }
             for at in range(-(-(last - first) // step_h))

@@ -15,6 +15,7 @@ import numpy as np
 
 from aihub.monitoring.chunks import DAY_US, codes_of, times_of
 from aihub.store import observations as rows_of
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +67,7 @@ class Fault:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         stamps = {"since": self.since_us, "at": self.at_us}
-        times = {name: datetime.fromtimestamp(us / 1e6, UTC).isoformat() for name, us in stamps.items()}
+        times = {name: iso(datetime.fromtimestamp(us / 1e6, UTC)) for name, us in stamps.items()}
         return {"series": self.series, "kind": self.kind, **times, "detail": self.detail}
 
 

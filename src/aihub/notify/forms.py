@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from aihub.notify.message import Severity
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from aihub.notify.message import Link, Notice
@@ -130,7 +131,7 @@ def document(notice: Notice) -> bytes:
         "environment": notice.environment or None,
         "title": notice.title,
         "text": notice.text,
-        "at": notice.at.isoformat(),
+        "at": iso(notice.at),
         "facts": dict(notice.facts),
         "details": _finite(dict(notice.details)),
         "url": next((link.url for link in notice.links if not link.style), None),

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from aihub.types import iso
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -71,7 +73,7 @@ class Notice:
         return {
             **vars(self),
             "severity": self.severity.value,
-            "at": self.at.isoformat(),
+            "at": iso(self.at),
             "facts": [list(fact) for fact in self.facts],
             "links": [vars(link) for link in self.links],
             "details": dict(self.details),

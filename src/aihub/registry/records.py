@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.registry.lineage import Lineage
 from aihub.registry.versioning import SemanticVersion
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ class Version:
             "notes": list(self.notes),
             "report_digest": self.report_digest,
             "created_by": self.created_by,
-            "created_at": self.created_at.isoformat(),
+            "created_at": iso(self.created_at),
             "lineage": self.lineage.to_dict(),
         }
 
@@ -182,8 +183,8 @@ class Deployment:
             "action": self.action.value,
             "actor": self.actor,
             "reason": self.reason,
-            "started_at": self.started_at.isoformat(),
-            "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
+            "started_at": iso(self.started_at),
+            "ended_at": None if self.ended_at is None else iso(self.ended_at),
             "ended_by": None if self.ended_by is None else self.ended_by.value,
             "evidence": dict(self.evidence),
         }

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from aihub.store.access_tables import audit
 from aihub.store.columns import UtcDateTime
 from aihub.store.engine import let_writers_in
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def every_event(connection: Connection, *, tenant: str) -> Iterator[dict[str, An
     while True:
         query = sa.select(*SHOWN).where(audit.c.tenant_id == tenant, audit.c.sequence > after)
         rows = connection.execute(query.order_by(audit.c.sequence).limit(_CHUNK)).mappings().all()
-        yield from ({**row, "at": row["at"].isoformat()} for row in rows)
+        yield from ({**row, "at": iso(row["at"])} for row in rows)
         if len(rows) < _CHUNK:
             return
         after = rows[-1]["sequence"]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from aihub.types import iso
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -52,7 +54,7 @@ class ApiKey:
         """Return what clients see."""
         times = ("created_at", "expires_at", "last_used_at", "revoked_at")
         shown = {
-            name: value.isoformat() if name in times and value is not None else value
+            name: iso(value) if name in times and value is not None else value
             for name, value in vars(self).items()
         }
         return {**shown, "state": self.state(now)}

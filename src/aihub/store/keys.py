@@ -12,7 +12,7 @@ from aihub.errors import ConflictError, InputError, NotFoundError
 from aihub.store import tenants
 from aihub.store.access_tables import api_keys
 from aihub.store.credentials import ApiKey, NewKey, hash_of, id_of, new_token
-from aihub.types import OPERATOR_TENANT, Role
+from aihub.types import OPERATOR_TENANT, Role, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -148,8 +148,8 @@ def rotate(
         old,
         actor=actor,
         now=now,
-        before={"expires_at": old.expires_at and old.expires_at.isoformat()},
-        after={"expires_at": end.isoformat(), "successor": made.key.id},
+        before={"expires_at": old.expires_at and iso(old.expires_at)},
+        after={"expires_at": iso(end), "successor": made.key.id},
         source=source,
     )
     return made
@@ -265,7 +265,7 @@ def _check(principal: str, expires_at: datetime | None, now: datetime) -> None:
             f"principal {principal[:80]!r} cannot be used; take up to 128 letters, digits and any of @._:/+-"
         )
     if expires_at is not None and expires_at <= now:
-        raise InputError(f"the key would have expired at {expires_at.isoformat()}; give a time to come")
+        raise InputError(f"the key would have expired at {iso(expires_at)}; give a time to come")
 
 
 def _check_room(connection: Connection, wanted: ApiKey, now: datetime) -> None:
@@ -290,7 +290,7 @@ def _said(key: ApiKey) -> dict[str, Any]:
         "principal": key.principal,
         "role": key.role,
         "scopes": key.scopes,
-        "expires_at": key.expires_at and key.expires_at.isoformat(),
+        "expires_at": key.expires_at and iso(key.expires_at),
     }
 
 

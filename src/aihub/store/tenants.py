@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from aihub.errors import ConflictError, InputError, NotFoundError
 from aihub.store.access_tables import tenants
 from aihub.store.models import insert_unless_there
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ class Tenant:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see."""
-        return {**vars(self), "created_at": self.created_at.isoformat(), "rules": dict(self.rules)}
+        return {**vars(self), "created_at": iso(self.created_at), "rules": dict(self.rules)}
 
 
 def check_name(name: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aihub.types import ModelType, Outcome, Severity
+from aihub.types import ModelType, Outcome, Severity, iso
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -176,7 +176,7 @@ class ValidationReport(Mapping[str, Any]):
             },
             "model_type": str(self.model_type),
             "model_path": self.model_path,
-            "validation_timestamp": self.validation_timestamp.isoformat().replace("+00:00", "Z"),
+            "validation_timestamp": iso(self.validation_timestamp),
             "validation_data_size": self.validation_data_size,
         }
 

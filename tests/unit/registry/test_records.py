@@ -24,7 +24,7 @@ def test_a_version_for_machines_is_json_and_names_the_version_as_a_deployment_do
     document = json.loads(json.dumps(Version.from_row(_version_row()).to_dict()))
     assert (document["version"], document["semantic"]) == (4, "v1.2.3")
     assert document["status"] == "rejected"
-    assert document["created_at"] == "2026-03-01T12:30:00+00:00"
+    assert document["created_at"] == "2026-03-01T12:30:00Z"
     assert document["lineage"]["config"] == {"algorithm": "lgbm"}
 
 
@@ -38,4 +38,4 @@ def test_a_deployment_for_machines_says_when_and_how_it_ended() -> None:
     assert (serving["version"], serving["semantic"], serving["sequence"]) == (4, "v1.2.3", 7)
     assert (serving["ended_at"], serving["ended_by"]) == (None, None)
     ended = Deployment.from_row({**row, "ended_at": NOW, "ended_by": "rollback"}).to_dict()
-    assert (ended["ended_at"], ended["ended_by"]) == ("2026-03-01T12:30:00+00:00", "rollback")
+    assert (ended["ended_at"], ended["ended_by"]) == ("2026-03-01T12:30:00Z", "rollback")
