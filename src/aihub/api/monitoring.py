@@ -93,6 +93,9 @@ class ReceiptView(BaseModel):
     corrected: int = Field(description="Another value than before; it counts from now on.")
     matched: int = Field(description="New or corrected actuals that answered a prediction.")
     early: int = Field(description="New actuals without a prediction yet; they wait for it.")
+    adjusted: int = Field(
+        description="Rows whose time lay within a hundredth of the model's step beside its grid, and was put on it."
+    )
     late: int = Field(description="Actuals that came more than a day after their time.")
     rejected: int
     reasons: list[RejectedView] = Field(description="The first thousand rejected rows.")

@@ -61,6 +61,8 @@ class Receipt:
         New or corrected actuals that answered at least one prediction.
     early
         New actuals without a prediction yet; they wait.
+    adjusted
+        Rows whose time lay a little beside the model's grid and was put on it.
     late
         Actuals that came more than a day after their time.
     rejected, reasons
@@ -74,16 +76,22 @@ class Receipt:
     corrected: int = 0
     matched: int = 0
     early: int = 0
+    adjusted: int = 0
     late: int = 0
     rejected: int = 0
     reasons: tuple[Rejected, ...] = ()
     faults: tuple[Fault, ...] = ()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them."""
+        names = ("accepted", "duplicate", "corrected", "matched", "early", "adjusted", "late", "rejected")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        names = ("accepted", "duplicate", "corrected", "matched", "early", "late", "rejected")
         return {
-            **{name: getattr(self, name) for name in names},
+            **self.counts,
             "reasons": [{"row": r.row, "reason": r.reason} for r in self.reasons],
             "faults": [fault.to_dict() for fault in self.faults],
         }
@@ -113,10 +121,10 @@ def take(log: ModelLog, table: ActualTable, contexts: Contexts, now: datetime) -
     fold_pending(log, contexts)
     days: dict[int, _Day] = {}
     dirty: set[int] = set()
-    _sort_by_time(log, table, contexts, days)
+    adjusted = _sort_by_time(log, table, contexts, days)
     _sort_by_id(log, table, days, dirty)
     now_us = round(now.timestamp() * 1e6)
-    receipt = Receipt(rejected=table.rejected_rows, reasons=tuple(table.rejected))
+    receipt = Receipt(adjusted=adjusted, rejected=table.rejected_rows, reasons=tuple(table.rejected))
     faults: list[Fault] = []
     for day in sorted(days):
         receipt, new = _take_day(
@@ -127,9 +135,9 @@ def take(log: ModelLog, table: ActualTable, contexts: Contexts, now: datetime) -
     known = table.target_us[table.has_time]
     receipt = replace(receipt, late=int(np.count_nonzero(known < now_us - LATE_US)), faults=_once(faults))
     rows_of.save_states(log.connection, tenant=log.tenant, model=log.model, states=log.changed_states())
-    names = ("accepted", "duplicate", "corrected", "matched", "early", "late", "rejected")
-    counts = {name: getattr(receipt, name) for name in names}
-    rows_of.count(log.connection, tenant=log.tenant, model=log.model, day=now_us // DAY_US, counts=counts)
+    rows_of.count(
+        log.connection, tenant=log.tenant, model=log.model, day=now_us // DAY_US, counts=receipt.counts
+    )
     return receipt
 
 
@@ -138,11 +146,14 @@ def _once(faults: list[Fault]) -> tuple[Fault, ...]:
     return tuple({(one.series, one.kind, one.since_us): one for one in faults}.values())
 
 
-def _sort_by_time(log: ModelLog, table: ActualTable, contexts: Contexts, days: dict[int, _Day]) -> None:
-    """Sort the rows with a time into their days. A row with an id and a time goes by its time."""
-    use = table.has_time
+def _sort_by_time(log: ModelLog, table: ActualTable, contexts: Contexts, days: dict[int, _Day]) -> int:
+    """Sort the rows with a time into their days; return how many were put on the grid.
+
+    A row with an id and a time goes by its time.
+    """
+    use, adjusted = table.has_time, 0
     if not use.any():
-        return
+        return adjusted
     context = contexts.latest(log.tenant, log.model)
     at = np.flatnonzero(use)
     names = table.series
@@ -150,9 +161,13 @@ def _sort_by_time(log: ModelLog, table: ActualTable, contexts: Contexts, days: d
         names = [names[i] for i in at.tolist()]
     codes = log.codes_for(names, at.size, context)
     target = table.target_us[at]
+    if context.times is not None:
+        target, moved = context.times.settled(target)
+        adjusted = int(np.count_nonzero(moved))
     keys = series_keys(codes, target)
     for day, index in _by_day(target // DAY_US):
         days.setdefault(day, _Day()).add(keys[index], table.value[at[index]], at[index])
+    return adjusted
 
 
 def _sort_by_id(log: ModelLog, table: ActualTable, days: dict[int, _Day], dirty: set[int]) -> None:

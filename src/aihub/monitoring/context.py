@@ -11,6 +11,7 @@ from aihub.monitoring.grid import FeatureGrid
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aihub.monitoring.timegrid import TimeGrid
     from aihub.validation.drift import SeriesReference
 
 ALL = ""
@@ -34,6 +35,8 @@ class VersionContext:
         IANA zone in which training read stamps without an offset; predictions and actuals are read alike.
     grid
         Bins of its features; empty where nothing is known of the training rows.
+    times
+        Times that its rows lie on; None where they lie on no grid.
     references
         Usual course of each numeric feature over the year and the week.
     importance
@@ -57,6 +60,7 @@ class VersionContext:
     timestamp_column: str = "timestamp"
     stamp_zone: str = "UTC"
     grid: FeatureGrid = field(default_factory=FeatureGrid)
+    times: TimeGrid | None = None
     references: Mapping[str, SeriesReference] = field(default_factory=dict)
     importance: Mapping[str, float] = field(default_factory=dict)
     promised: Mapping[str, float] = field(default_factory=dict)

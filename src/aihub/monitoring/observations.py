@@ -86,15 +86,14 @@ class Observations:
     def _write(self, log: ModelLog, batch: PredictionBatch) -> None:
         n = len(batch)
         made = created_us(batch.ids)
-        codes = log.codes_for(
-            None if batch.target is None else batch.series,
-            n,
-            self.contexts.of(log.tenant, log.model, batch.version),
-        )
+        context = self.contexts.of(log.tenant, log.model, batch.version)
+        codes = log.codes_for(None if batch.target is None else batch.series, n, context)
         if batch.target is None:
             key, target = id_keys(batch.ids), made
         else:
             target = batch.target.astype("datetime64[us]").astype(np.int64)
+            if context.times is not None:
+                target, _ = context.times.settled(target)
             key = series_keys(codes, target)
         rows = PredictionRows(
             key,

@@ -12,6 +12,7 @@ import structlog
 from aihub.errors import AIHubError
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.grid import FeatureGrid
+from aihub.monitoring.timegrid import TimeGrid
 from aihub.registry.stored import GateKnowledge
 from aihub.store import deployments as deployment_rows
 from aihub.store import models as model_rows
@@ -89,12 +90,13 @@ class RegistryContexts:
             return VersionContext(missing=f"there is no version {version}" if version else "")
         row, missing = rows[0], ""
         try:
-            knowledge = GateKnowledge.from_files(self.artifacts.get(row["digest"]).files)
+            files = self.artifacts.get(row["digest"]).files
+            knowledge, times = GateKnowledge.from_files(files), TimeGrid.from_files(files)
             data = knowledge.training_profile
             profile = None if data is None else Profile.from_bytes(data)
         except (AIHubError, OSError) as error:
             # A lost or damaged artefact stops a deployment, not the counting of what was predicted.
-            knowledge, profile = GateKnowledge(), None
+            knowledge, profile, times = GateKnowledge(), None, None
             missing = "the artefact cannot be read now, the hub's log says why"
             log.warning(
                 "monitoring.context_missing",
@@ -104,7 +106,7 @@ class RegistryContexts:
                 error=str(error)[:1000],
             )
         found = context_of(row["lineage"]["config"], row["metrics"], row["spec"] or {}, knowledge, profile)
-        return replace(found, missing=missing)
+        return replace(found, missing=missing, times=times)
 
 
 def context_of(

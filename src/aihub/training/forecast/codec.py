@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SAID = "said "
 """Before the name of a column of words: whether a row names one at all."""
+_EARLY_US = 10_000
+"""How early a stamp may be for its step, per second of the step: a hundredth, as in `aihub.monitoring.timegrid`."""
 _SLACK_S = 7200
 """How early a stamp may be for its local day: rows that keep to UTC are an hour off for half of the year."""
 
@@ -157,9 +159,9 @@ class Codec:
         return placed.fill_null(later).dt.convert_time_zone("UTC")
 
     def steps(self, micros: IntArray) -> IntArray:
-        """Return the steps in which the times `micros` (microseconds since 1970 UTC) lie."""
+        """Return the steps in which the times `micros` (microseconds since 1970 UTC) lie; 09:59:59.9 lies in that of 10:00."""
         if self.clock == "UTC":
-            return (micros // 1_000_000 - self.offset_s) // self.step_s
+            return ((micros + _EARLY_US * self.step_s) // 1_000_000 - self.offset_s) // self.step_s
         import polars as pl  # noqa: PLC0415 - as above
 
         local = pl.Series(micros).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(self.clock)

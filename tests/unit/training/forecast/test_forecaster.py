@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from aihub.errors import ArtifactError, ConfigError, DataError
+from aihub.monitoring.timegrid import TimeGrid
 from aihub.training.model import IntervalModel, TrainedModel, load_model
 from aihub.training.trainer import TrainingResult, train
 
@@ -53,6 +54,17 @@ def test_wall_clock_stamps_without_zone_and_text_are_read(trained: TrainingResul
     text = some.with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M:%S"))
     np.testing.assert_array_equal(trained.model.predict(naive), trained.y_pred[:30])
     np.testing.assert_array_equal(trained.model.predict(text), trained.y_pred[:30])
+
+
+def test_a_stamp_a_moment_early_is_of_the_step_that_it_means(trained: TrainingResult) -> None:
+    some = trained.holdout.head(30)
+    times = TimeGrid.from_files(trained.model.to_files())
+    assert times is not None
+    for shift in ("-100ms", "-36s", "36s"):
+        beside = some.with_columns(pl.col("timestamp").dt.offset_by(shift))
+        np.testing.assert_array_equal(trained.model.predict(beside), trained.y_pred[:30])
+        stamps = beside.get_column("timestamp").dt.epoch("us").to_numpy()
+        assert times.settled(stamps)[0].tolist() == some.get_column("timestamp").dt.epoch("us").to_list()
 
 
 @pytest.mark.parametrize("day", [1, 5, 10])
