@@ -82,12 +82,13 @@ def _one(values: Any, stats: Mapping[str, float], threshold: float, min_effect_s
     if n == 0:
         return _answer(Drift.NOT_ENOUGH_DATA, "the column has no finite value", n=0)
     shift = float(numbers.mean()) - mean
-    if std == 0:
-        # A constant in training: the mean may only differ by rounding.
+    standard_error = std / math.sqrt(n)
+    if standard_error == 0:
+        # A constant in training, or a spread so small that no mean has it: the values may only differ by rounding.
         moved = bool(np.any(np.abs(numbers - mean) > 1e-9 * max(1.0, abs(mean))))
         z = math.copysign(math.inf, shift) if moved else 0.0
         return _decide(z, 0.0 if moved else 1.0, n, is_drift=moved)
-    z = shift / (std / math.sqrt(n))
+    z = shift / standard_error
     p = min(1.0, 2 * normal_tail(abs(z)))
     return _decide(z, p, n, is_drift=p < threshold and abs(shift) > min_effect_sd * std)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, false_discovery_control, ks_2samp, ncx2, norm
 
@@ -329,6 +329,7 @@ def test_a_range_of_few_rows_raises_no_alarm() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=20), st.floats(), st.floats())
+@example([1.0, 1.0, 1.0], 1.0, 5e-324)
 def test_the_z_test_answers_for_any_numbers(values: list[float], mean: float, std: float) -> None:
     with np.errstate(all="ignore"):
         found = mean_std_drift({"x": values}, {"x": {"mean": mean, "std": std}})["x"]
