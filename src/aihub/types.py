@@ -153,7 +153,11 @@ class HistoryPredictor(Predictor, Protocol):
     def predict_interval(
         self, data: Any, *, history: Any | None = None, level: float | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Lower and upper bound per row of `data`, in row order."""
+        """Lower and upper bound per row of `data`, in row order.
+
+        One that makes prediction and bounds in one pass may also have a `predict_with_interval` with these parameters,
+        which returns prediction, lower and upper bound; the gate then asks that alone.
+        """
         ...
 
 

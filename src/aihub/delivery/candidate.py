@@ -8,6 +8,7 @@ read back and asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aihub.training.data import PreparedTable
     from aihub.training.spec import ModelSpec
     from aihub.training.trainer import TrainingResult
+    from aihub.types import Predictor
     from aihub.validation.results import ValidationReport
 
 
@@ -221,7 +223,10 @@ def _validate(
     if champion is not None and obstacle is not None:
         listener(Remark(f"{champion.label} {obstacle}: compared by its metrics only"))
     with step("validate", listener) as validating:
-        report = ModelValidator(config.model_type, spec=task.spec.validation).validate_model(
+        validator = ModelValidator(
+            config.model_type, spec=task.spec.validation, loader=partial(_load, own=path)
+        )
+        report = validator.validate_model(
             path,
             training.holdout.filter(pl.col(config.target).is_not_null()),
             config.target,
@@ -239,6 +244,13 @@ def _validate(
         )
         validating.note = "passed" if report.passed else f"FAILED: {report.failures[0]}"
     return report
+
+
+def _load(path: str, *, own: Path, trust: bool) -> Predictor:  # noqa: ARG001 - artefacts of the hub hold no pickle
+    """Read an artefact; what this very process packed a moment ago needs no trial in another one, as a champion does."""
+    from aihub.registry.loading import load_stored
+
+    return load_stored(path, is_tried=path == str(own))
 
 
 def baseline_of(champion: Incumbent) -> dict[str, float]:

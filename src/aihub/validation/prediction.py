@@ -128,6 +128,8 @@ def answers(
     try:
         data = select(table, needed_columns(predictor, table, target))
         past = {"history": table if history is None else history} if _takes_history(predictor.predict) else {}
+        if not is_anomaly and with_interval and callable(getattr(predictor, "predict_with_interval", None)):
+            return _with_interval(predictor, data, past, rows)
         y_pred = _numbers(predictor.predict(data, **past), rows, "predictions")
         score = interval = None
         if is_anomaly:
@@ -214,6 +216,17 @@ def _score(
     return None if np.isin(y_pred, (0.0, 1.0)).all() else y_pred
 
 
+def _with_interval(predictor: Any, data: Any, history: Mapping[str, Any], rows: int) -> Answers:
+    """Predictions and bounds of a model that gives both in one pass, at half the cost."""
+    found = predictor.predict_with_interval(data, **history)
+    y_pred, lower, upper = (_numbers(one, rows, "predictions with bounds") for one in found)
+    return Answers(y_pred, interval=(lower, upper, _level_of(predictor)))
+
+
+def _level_of(predictor: Any) -> float:
+    return float(config_of(predictor).get("interval_level", 0.9))
+
+
 def _interval(
     predictor: Any, data: Any, history: Mapping[str, Any], rows: int
 ) -> tuple[FloatArray, FloatArray, float] | None:
@@ -222,7 +235,7 @@ def _interval(
     if found is None:
         return None
     lower, upper = (_numbers(side, rows, "interval bounds") for side in found)
-    return lower, upper, float(config_of(predictor).get("interval_level", 0.9))
+    return lower, upper, _level_of(predictor)
 
 
 def _numbers(values: Any, rows: int, what: str) -> FloatArray:

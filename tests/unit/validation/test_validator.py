@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from aihub.errors import ArtifactError, ConfigError, DataError
+from aihub.validation.prediction import answers
 from aihub.validation.profile import Profile
 from aihub.validation.subject import subject_of
 from app.services.model_validator import ModelType, ModelValidator, ValidationError
@@ -281,6 +282,29 @@ def test_history_and_interval_of_our_own_models() -> None:
     assert list(built.features) == ["temperature"]
     assert built.timestamps[1] == np.datetime64("2024-01-01T01")
     assert built.champion_pred.tolist() == data["load"].tolist()
+
+
+def test_a_model_that_gives_its_bounds_in_the_same_pass_is_asked_once() -> None:
+    asked = []
+
+    class Both(Linear):
+        def predict(self, data: Any) -> Any:
+            asked.append("predict")
+            return super().predict(data)
+
+        def predict_with_interval(self, data: Any) -> Any:
+            asked.append("both")
+            mid = super().predict(data)
+            return mid, mid - 30, mid + 30
+
+    data = frame(200)
+    found = answers(Both(), data, target="load", is_anomaly=False)
+    assert asked == ["both"]
+    assert found.y_pred.tolist() == Linear().predict(data[["temperature", "humidity"]]).tolist()
+    assert found.interval is not None
+    lower, upper, level = found.interval
+    assert np.allclose(upper - lower, 60)
+    assert level == 0.9
 
 
 class Sandboxed(Linear):
