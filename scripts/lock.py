@@ -22,8 +22,14 @@ PROJECT = ["pyproject.toml", "--group=build"]
 LOCKS = {
     "run": PROJECT,
     "dev": [*PROJECT, "--group=dev", "--constraint=requirements/run.lock"],
-    # The container: with PostgreSQL and traces.
-    "image": [*PROJECT, "--extra=postgres", "--extra=otel", "--constraint=requirements/dev.lock"],
+    # The container: with PostgreSQL, traces and S3.
+    "image": [
+        *PROJECT,
+        "--extra=postgres",
+        "--extra=otel",
+        "--extra=s3",
+        "--constraint=requirements/dev.lock",
+    ],
     "docs": [*PROJECT, "--group=dev", "--group=docs", "--constraint=requirements/dev.lock"],
     # What signs and publishes a release stands apart: it runs with the right to publish.
     "release": ["--group=release"],
