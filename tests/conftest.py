@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["databases"]
+pytest_plugins = ["databases", "buckets"]
 
 os.environ.setdefault("TZ", "UTC")
 # The commands of this environment are on the path for what tests start, however pytest itself was called.

@@ -12,6 +12,7 @@ AIHubError
 ├── ConflictError         the state changed under the request
 ├── StoppedError          somebody asked running work to stop
 └── UnavailableError      a service is away; the only branch worth retrying
+    ├── StoreAwayError    the bucket of artefacts and data sets; work waits for it
     └── TooManyError      more than a limit allows at once; try again after a while
 
 A failed gate is a result and never an error.
@@ -152,6 +153,10 @@ class UnavailableError(AIHubError):
 
     code = "unavailable"
     http_status = 503
+
+
+class StoreAwayError(UnavailableError):
+    """The bucket of artefacts and data sets does not answer, or does not let the hub in; jobs wait for it."""
 
 
 class TooManyError(UnavailableError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from aihub.monitoring.observations import Observations
     from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.backing import Backing
     from aihub.registry.registry import Registry
     from aihub.registry.signing import Signing
     from aihub.serving.pool import ServingPool
@@ -45,6 +46,13 @@ class Hub:
         from aihub.registry.registry import Registry
 
         return Registry(self.engine, self.artifacts, self.audit, tenant, source, self.signing)
+
+    @cached_property
+    def dataset_backing(self) -> Backing:
+        """What makes other machines see the data sets that were uploaded to this one."""
+        from aihub.registry.backing import backing_of
+
+        return backing_of(self.settings, "datasets")
 
     @cached_property
     def observations(self) -> Observations:
@@ -122,6 +130,7 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
         The database does not answer.
     """
     from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.backing import backing_of
     from aihub.registry.signing import load_signing
     from aihub.settings import from_environment
     from aihub.store import engine as engines
@@ -139,7 +148,7 @@ def opened(settings: Settings | None = None) -> Iterator[Hub]:
             settings,
             engine,
             AuditLog(settings.read_audit_key(), settings.read_older_audit_keys()),
-            ArtifactStore(settings.artifacts_dir),
+            ArtifactStore(settings.artifacts_dir, backing_of(settings, "artifacts")),
             load_signing(
                 settings.signing_key_file, settings.trusted_keys_file, frozenset(settings.require_signature)
             ),

@@ -6,8 +6,11 @@ Nothing here has a secret as its default, and nothing is read from the environme
 from __future__ import annotations
 
 import os
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -31,6 +34,8 @@ ALIASES = {"DATABASE_URL": "database_url", "MLFLOW_TRACKING_URI": "mlflow_tracki
 """Names of the outside world that are understood without our prefix; ours win where both are set."""
 MLFLOW_OFF = "off"
 """Stands for an MLflow address where there is to be no mirror."""
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9][A-Za-z0-9._=-]*)*/?")
+"""A bucket, and under which names in it the hub's objects begin."""
 DEFAULT_TENANT = "default"
 """Tenant that is meant where none is named."""
 AUDIT_KEY_BYTES = 32
@@ -87,6 +92,20 @@ class Settings(BaseModel):
         64 hexadecimal digits from which the key that signs checkpoints is made, or a file that holds them; without either
         a random one is kept in ``audit.signing.key`` under `home` (`AIHUB_AUDIT_SIGNING_KEY`,
         `AIHUB_AUDIT_SIGNING_KEY_FILE`).
+    artifacts
+        Bucket that holds artefacts and data sets for a fleet without a shared folder, ``s3://BUCKET/PREFIX``; empty: they
+        lie under `home` (`AIHUB_ARTIFACTS`). Needs ``pip install 'aihub[s3]'``.
+    s3_endpoint, s3_region
+        Address and region of a store that is not Amazon's; empty: what ``AWS_ENDPOINT_URL`` and ``AWS_REGION`` say
+        (`AIHUB_S3_ENDPOINT`, `AIHUB_S3_REGION`). ``https://``, and ``http://`` only on loopback.
+    s3_access_key_id, s3_secret_access_key
+        What the hub signs its requests with; empty: ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, else the role of the
+        machine (`AIHUB_S3_ACCESS_KEY_ID`, `AIHUB_S3_SECRET_ACCESS_KEY`).
+    s3_ca_file
+        PEM file of an authority of your own that vouches for the store (`AIHUB_S3_CA_FILE`).
+    cache_mb
+        Room that this machine's copies of artefacts may take, and those of data sets once more (`AIHUB_CACHE_MB`). What was
+        used of late stays, even beyond it.
     github_audience
         Who GitHub's tokens must be for, such as this hub's own address; empty: no workflow is known by its token
         (`AIHUB_GITHUB_AUDIENCE`).
@@ -168,6 +187,13 @@ class Settings(BaseModel):
     audit_older_keys_file: Path | None = None
     audit_signing_key: SecretStr = SecretStr("")
     audit_signing_key_file: Path | None = None
+    artifacts: str = Field(default="", max_length=1024)
+    s3_endpoint: str = Field(default="", pattern=r"^(https?://[^/@?#\s]+(/[^@?#\s]*)?)?$")
+    s3_region: str = Field(default="", max_length=64)
+    s3_access_key_id: SecretStr = SecretStr("")
+    s3_secret_access_key: SecretStr = SecretStr("")
+    s3_ca_file: Path | None = None
+    cache_mb: int = Field(default=20_480, ge=1, le=1_073_741_824)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
@@ -212,6 +238,23 @@ class Settings(BaseModel):
         except RuntimeError as error:  # ~name of a user who is not there
             raise ValueError(f"{str(home)[:80]!r} names a home folder that is not there") from error
 
+    @field_validator("artifacts")
+    @classmethod
+    def _bucket(cls, artifacts: str) -> str:
+        if artifacts and not BUCKET.fullmatch(artifacts):
+            raise ValueError("it is not of the form s3://BUCKET or s3://BUCKET/PREFIX")
+        return artifacts.rstrip("/")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _encrypted(cls, endpoint: str) -> str:
+        host = urlsplit(endpoint).hostname or ""
+        if endpoint.startswith("http://") and not _is_loopback(host):
+            raise ValueError(
+                "artefacts, data and signatures do not go over the network in the clear; name an https:// address"
+            )
+        return endpoint
+
     @property
     def store_url(self) -> str:
         """Address of the hub's tables, never empty."""
@@ -234,7 +277,17 @@ class Settings(BaseModel):
     @property
     def artifacts_dir(self) -> Path:
         """Folder of the artefacts, by digest."""
-        return self.home / "artifacts"
+        return self._files / "artifacts"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Folder of the uploaded tables, by digest."""
+        return self._files / "datasets"
+
+    @property
+    def _files(self) -> Path:
+        # Copies lie apart: a folder with the only ones must never be taken for one that can be emptied.
+        return self.home / "cache" if self.artifacts else self.home
 
     def read_audit_key(self) -> bytes:
         """Return the key of the audit log; makes the file under `home` where no key is configured.
@@ -285,6 +338,13 @@ class Settings(BaseModel):
         return self.audit_signing_key.get_secret_value() or secret_files.read_or_make(
             file, field="audit_signing_key_file"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_secret(field: str) -> bool:

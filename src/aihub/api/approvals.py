@@ -15,7 +15,7 @@ from aihub.api.once import Posted
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import SHA256, documented
 from aihub.api.views import NameFilter, Uid
-from aihub.delivery import approvals, deployments
+from aihub.delivery import approvals, deployments, operations
 from aihub.errors import ArtifactError, ConflictError, NotFoundError
 from aihub.registry.promotion import MAX_REASON
 
@@ -118,6 +118,8 @@ def show_approval(approval_id: Uid, who: Reader) -> ApprovalView:
 )
 def decide(approval_id: Uid, body: DecisionBody, who: Decider, once: Posted) -> Response:
     """Decide; the last one who has to agree lets the delivery go on. Never whoever has asked, never twice, never late."""
+    if body.decision == "approve":
+        operations.bring_approved(who.registry, approval_id)
 
     def work(connection: Connection) -> ApprovalView:
         done, _ = deployments.decide(

@@ -117,6 +117,8 @@ async def _take(request: Request, intake: Intake, digest: str | None) -> Stored:
 
 
 def _recorded(who: Caller, once: Posted, stored: Stored, name: str) -> Response:
+    # Every worker can have it before a row says that it is there.
+    who.hub.dataset_backing.publish(stored.path, stored.digest)
     return once(
         who,
         lambda connection: DatasetView.of(

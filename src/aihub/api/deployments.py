@@ -137,6 +137,7 @@ def list_deployments(
 def deploy(name: ModelName, body: DeployBody, who: Deployer, once: Posted) -> Response:
     """Bring a version into an environment as its policy says. Two at once: one wins, the other gets 409."""
     expected = _expected(who, name, body.environment, body.expected_sequence)
+    operations.bring(who.registry, name, body.version)
 
     def work(connection: Connection) -> OutcomeView:
         order = DeployOrder(

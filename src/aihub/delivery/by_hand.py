@@ -108,7 +108,7 @@ class ByHand:
             Its gate rejected it.
         """
         registry = self.hub.registry_of(self.tenant, SOURCE)
-        registry = replace(registry, artifacts=Elsewhere(self.hub.settings.artifacts_dir))
+        registry = replace(registry, artifacts=Elsewhere(self.hub.artifacts.root, self.hub.artifacts.backing))
         return registry.deploy(
             version.model,
             version.number,

@@ -69,6 +69,14 @@ class Stored:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Located:
+    """Where data of a job is on this machine; an uploaded table may still have to be brought there."""
+
+    path: Path
+    dataset: Dataset | None = None
+
+
 class Intake:
     """Takes a table in piece by piece and puts it in its place when it is whole.
 
@@ -156,7 +164,7 @@ def _cannot_write(error: OSError) -> UnavailableError:
 
 def folder(settings: Settings) -> Path:
     """Return where the tables lie."""
-    return settings.home / "datasets"
+    return settings.datasets_dir
 
 
 def place(root: Path, digest: str) -> Path:
@@ -251,8 +259,8 @@ def check(settings: Settings, connection: Connection, data: Mapping[str, Any], *
         _allowed_url(settings, value)
 
 
-def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tenant: str) -> Path:
-    """Return the file of a job's data that is on this machine; what an address names is fetched by `fetching.held`.
+def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tenant: str) -> Located:
+    """Return where a job's data lies, or is to lie, on this machine; what an address names is fetched by `fetching.held`.
 
     Parameters
     ----------
@@ -267,23 +275,15 @@ def resolve(settings: Settings, engine: Engine, data: Mapping[str, Any], *, tena
         No such data set.
     ForbiddenError
         The path is not among those that are allowed.
-    DataError
-        What is there cannot be used.
     """
     kind, value = _named(data)
     if kind == "path":
-        return _allowed_path(settings, value, tenant)
+        return Located(_allowed_path(settings, value, tenant))
     if kind == "url":
         raise ConfigError("data.url is fetched for one run; name a file of this machine", field="data.url")
     with read(engine, tenant=tenant) as connection:
         found = get(connection, value, tenant=tenant)
-    path = place(folder(settings), found.digest)
-    if not path.is_file():
-        raise DataError(
-            "the file is not on this machine. Let all processes of the hub share AIHUB_HOME, or upload it again.",
-            file=found.name,
-        )
-    return path
+    return Located(place(folder(settings), found.digest), found)
 
 
 def checked_url(settings: Settings, data: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tables that a job names by their address: fetched for one run, and gone with it.
+"""Tables that a run reads: those that a job names by their address are fetched for it, and gone with it.
 
 Each lies in a file of its run, so that no other job can miss it when it is deleted; what a killed process leaves is swept
 (`aihub.delivery.sweeping`). The fetch has a thread of its own: the run waits for it only as long as nobody stops the run.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from aihub import outgoing
 from aihub.delivery import datasets
-from aihub.errors import DataError, StoppedError, UnavailableError
+from aihub.errors import ArtifactError, DataError, StoppedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import httpx
     from sqlalchemy.engine import Engine
 
+    from aihub.delivery.datasets import Located
+    from aihub.registry.backing import Backing
     from aihub.settings import Settings
 
 SILENCE_S = 30.0
@@ -38,6 +40,7 @@ def held(
     engine: Engine,
     data: Mapping[str, Any],
     *,
+    backing: Backing,
     tenant: str,
     owner: str,
     check: Callable[[], None] = lambda: None,
@@ -48,6 +51,8 @@ def held(
     ----------
     data
         One of ``dataset_id``, ``path`` and ``url``.
+    backing
+        Where an uploaded table is asked for that does not lie on this machine.
     owner
         Name of the run, `sweeping.owner_of`, under which a file that a crash leaves is found.
     check
@@ -56,20 +61,43 @@ def held(
     Raises
     ------
     InputError, NotFoundError, ForbiddenError, DataError
-        As `aihub.delivery.datasets.resolve`; also of a table that has not arrived within `fetch_timeout_s`.
+        As `aihub.delivery.datasets.resolve`; also of a table that is not there, or has not arrived within `fetch_timeout_s`.
     UnavailableError
-        The address does not answer.
+        The address, or the bucket of the data sets, does not answer.
     """
+    name = folder(settings) / f"{owner}.{secrets.token_hex(6)}"
     if data.get("url") is None:
-        yield datasets.resolve(settings, engine, data, tenant=tenant)
+        with _uploaded(backing, datasets.resolve(settings, engine, data, tenant=tenant), name) as path:
+            yield path
         return
     url = datasets.checked_url(settings, data)
-    fetch = _Fetch(settings, url, folder(settings) / f"{owner}.{secrets.token_hex(6)}")
+    fetch = _Fetch(settings, url, name)
     try:
         fetch.wait(check)
         yield fetch.target
     finally:
         fetch.give_up()
+
+
+@contextmanager
+def _uploaded(backing: Backing, located: Located, name: Path) -> Iterator[Path]:
+    """Yield the file of an uploaded table, which stays for the run, or one that lies here anyway."""
+    if located.dataset is None:
+        yield located.path
+        return
+    with ExitStack() as stack:
+        label = located.dataset.name
+        try:
+            path = stack.enter_context(backing.held(located.path, located.dataset.digest, name))
+        except ArtifactError as error:
+            raise DataError(f"is not in the store ({error}). Upload it again.", file=label) from None
+        if not path.is_file():
+            message = (
+                "the file is not on this machine. Let all processes of the hub share AIHUB_HOME or AIHUB_ARTIFACTS, "
+                "or upload it again."
+            )
+            raise DataError(message, file=label)
+        yield path
 
 
 def folder(settings: Settings) -> Path:

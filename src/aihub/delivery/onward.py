@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aihub.delivery import deployments, steps
+from aihub.delivery import deployments, operations, steps
 from aihub.delivery.job_records import JobState
 from aihub.delivery.orders import DeployOrder
 from aihub.delivery.policy import ENVIRONMENTS
@@ -100,6 +100,8 @@ class Onward:
             expected_sequence=expected,
             job_id=self.lease.job_id,
         )
+        # Another machine may have made it; nothing is fetched while the transaction keeps others waiting.
+        operations.bring(self.registry, order.model, order.version)
         now = datetime.now(UTC)
         with self.run.transaction() as connection:
             outcome = deployments.deploy(connection, self.registry, order, now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from aihub.delivery import approvals
 from aihub.delivery.policy import check_environment
-from aihub.errors import ConflictError, NotFoundError
+from aihub.errors import ArtifactError, ConflictError, InputError, NotFoundError
 from aihub.registry.promotion import check_target
 from aihub.registry.queries import Queries
 from aihub.store.engine import read
@@ -49,6 +51,34 @@ class LoadCheck:
         while len(self._known) >= MAX_KNOWN:
             self._known.pop(next(iter(self._known)), None)
         self._known[digest] = None
+
+
+def bring(registry: Registry, model: str, reference: str | int | None) -> None:
+    """Let a version's artefact lie on this machine, so that the transaction that deploys it has nothing to fetch.
+
+    Does nothing where no such version is or has no artefact: the transaction says that in its own words.
+
+    Raises
+    ------
+    UnavailableError
+        The bucket of the artefacts does not answer.
+    """
+    if reference is None or registry.artifacts.is_shared_folder:
+        return
+    with suppress(NotFoundError, InputError, ArtifactError):
+        registry.artifacts.path(registry.version(model, reference).digest)
+
+
+def bring_approved(registry: Registry, uid: str) -> None:
+    """As `bring`, for the version that somebody is about to approve."""
+    if registry.artifacts.is_shared_folder:
+        return
+    try:
+        with read(registry.engine, tenant=registry.tenant) as connection:
+            approval = approvals.get(connection, uid, tenant=registry.tenant)
+    except NotFoundError:
+        return
+    bring(registry, approval.model, approval.version)
 
 
 def pinned(registry: Registry, order: RollbackOrder, *, loads: LoadCheck | None = None) -> RollbackOrder:

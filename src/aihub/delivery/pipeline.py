@@ -68,13 +68,17 @@ class _Delivery:
             "now": datetime.now(UTC).isoformat(),
             "git_commit": self.request.git_commit,
             "incumbent": None if incumbent is None else vars(incumbent),
-            "artifacts": str(hub.settings.artifacts_dir),
             "reports": str(hub.settings.home / "reports"),
             "memory_mb": hub.settings.job_memory_mb,
         }
         given: dict[str, Any] = {"tenant": lease.tenant, "owner": owner_of(lease), "check": self.run.check}
-        with fetching.held(hub.settings, hub.engine, data, **given) as path:
-            made = supervision.make(self.run, {**order, "data": str(path)})
+        known = [] if incumbent is None else [incumbent.digest]
+        with (
+            # At its end what was made is where all machines find it, before the step is recorded.
+            hub.artifacts.workspace(known, check=self.run.check) as folder,
+            fetching.held(hub.settings, hub.engine, data, backing=hub.dataset_backing, **given) as path,
+        ):
+            made = supervision.make(self.run, {**order, "artifacts": str(folder), "data": str(path)})
         report = made.pop("report")
         made["sequence"] = incumbent.sequence if incumbent else 0
         note = "passed" if made["passed"] else "failed"

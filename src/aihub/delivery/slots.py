@@ -11,7 +11,7 @@ from aihub.delivery import steps
 from aihub.delivery.job_records import JobState
 from aihub.delivery.lease import MAX_ATTEMPTS, CancelledError, LeaseLostError
 from aihub.delivery.runs import ReleasedError
-from aihub.errors import AIHubError, UnavailableError
+from aihub.errors import AIHubError, StoreAwayError, UnavailableError
 from aihub.store import outbox
 from aihub.store.engine import write
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FAILED_TOPIC = "notify.job.failed"
 FIRST_PAUSE_S = 5.0
+STORE_PAUSE_S = 15.0
+"""Until a job is tried again that found the bucket of artefacts and data sets away."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -54,8 +56,16 @@ def _fail(run: Run, code: str, message: str) -> None:
 
 
 def _try_later(run: Run, failure: UnavailableError) -> None:
-    """Give the job back to be tried again after a growing pause; after too many attempts it fails."""
+    """Give the job back to be tried again after a growing pause; after too many attempts it fails.
+
+    Where the hub's own store is away that is not the job's fault: it waits as long as that lasts.
+    """
     lease = run.lease
+    if isinstance(failure, StoreAwayError):
+        later = datetime.now(UTC) + timedelta(seconds=STORE_PAUSE_S)
+        message = f"{failure}; tried again in {STORE_PAUSE_S:.0f} s"
+        _end(run, JobState.QUEUED, message, run_after=later, attempts=max(0, lease.attempts - 1))
+        return
     if lease.attempts >= MAX_ATTEMPTS:
         _fail(run, failure.code, f"{failure} (tried {lease.attempts} times)")
         return

@@ -85,14 +85,17 @@ class _Validating:
             "data_name": dataset.name,
             "now": datetime.now(UTC).isoformat(),
             "incumbent": None if rival is None else vars(rival),
-            "artifacts": str(hub.settings.artifacts_dir),
             "reports": str(hub.settings.home / "reports"),
             "memory_mb": hub.settings.job_memory_mb,
         }
         given: dict[str, Any] = {"tenant": lease.tenant, "owner": owner_of(lease), "check": self.run.check}
         data = {"dataset_id": dataset.digest}
-        with fetching.held(hub.settings, hub.engine, data, **given) as path:
-            judged = supervision.make(self.run, {**order, "data": str(path)})
+        known = [version.digest, *([] if rival is None else [rival.digest])]
+        with (
+            hub.artifacts.workspace(known, check=self.run.check) as folder,
+            fetching.held(hub.settings, hub.engine, data, backing=hub.dataset_backing, **given) as path,
+        ):
+            judged = supervision.make(self.run, {**order, "artifacts": str(folder), "data": str(path)})
         report = judged.pop("report")
         judged |= {
             "sequence": champion.sequence if champion else 0,

@@ -18,12 +18,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import ArtifactError, InputError
+from aihub.registry.backing import SharedFolder
 from aihub.registry.files import read_regular, sweep, write_atomically
 from aihub.registry.versioning import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from aihub.registry.backing import Backing
 
 SCHEMA = "aihub.artifact/1"
 """Changes when a reader of the old form could misunderstand the new one."""
@@ -237,28 +241,56 @@ def _manifest(text: bytes, source: str) -> Manifest:
 
 @dataclass(frozen=True)
 class ArtifactStore:
-    """Artefacts by digest under `root`; writing twice is writing once."""
+    """Artefacts by digest under `root`; writing twice is writing once.
+
+    Attributes
+    ----------
+    backing
+        What makes other machines see them, and this machine those of others.
+    """
 
     root: Path
+    backing: Backing = field(default_factory=SharedFolder)
+
+    @property
+    def is_shared_folder(self) -> bool:
+        """Whether all machines see the same files, so that nothing has to be fetched."""
+        return isinstance(self.backing, SharedFolder)
 
     def path(self, digest: str) -> Path:
-        """Return where the artefact `digest` lies, or would lie."""
-        if not DIGEST.fullmatch(digest):
-            raise ArtifactError(f"{digest[:80]!r} is not a SHA-256 digest")
-        return self.root / digest[:2] / f"{digest}{SUFFIX}"
+        """Return the file of this machine with the artefact `digest`; whether it is whole says `verify`.
+
+        Raises
+        ------
+        ArtifactError
+            It is no digest, or no machine of the fleet has stored this artefact.
+        UnavailableError
+            The bucket does not answer.
+        """
+        path = self._place(digest)
+        self.backing.bring(path, digest)
+        return path
 
     def put(self, data: bytes) -> str:
         """Store a packed artefact and return its digest. Idempotent; mends a damaged copy.
 
         Also removes what writers that were killed have left beside it.
+
+        Raises
+        ------
+        ArtifactError
+            It is no artefact.
+        UnavailableError
+            It could not be stored where all machines find it.
         """
         digest = read_bytes(data).digest
-        path = self.path(digest)
+        path = self._place(digest)
         try:
-            self.verify(digest)
+            _content(path, digest)
         except ArtifactError:
             write_atomically(path, data)
         sweep(path.parent, older_than_s=LEFTOVER_AGE_S, now_s=time.time())
+        self.backing.publish(path, digest)
         return digest
 
     def get(self, digest: str) -> Artifact:
@@ -268,8 +300,10 @@ class ArtifactStore:
         ------
         ArtifactError
             It is missing or is not what was stored.
+        UnavailableError
+            The bucket does not answer.
         """
-        return read_bytes(self._content(digest), source=f"artefact {digest[:12]}")
+        return read_bytes(_content(self.path(digest), digest), source=f"artefact {digest[:12]}")
 
     def verify(self, digest: str) -> None:
         """Check that the artefact is there and unchanged, without parsing it.
@@ -278,19 +312,44 @@ class ArtifactStore:
         ------
         ArtifactError
             It is missing or is not what was stored.
+        UnavailableError
+            The bucket does not answer.
         """
-        self._content(digest)
+        _content(self.path(digest), digest)
 
-    def _content(self, digest: str) -> bytes:
-        content = read_regular(self.path(digest), limit=MAX_ARTIFACT_BYTES)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ArtifactError(
-                f"artefact {digest[:12]} was changed or damaged on disk; restore it from a copy"
-            )
-        return content
+    def workspace(
+        self, digests: Sequence[str], *, check: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[Path]:
+        """Return a folder for a process that talks to nobody: these artefacts are in it, those that it leaves there are stored.
+
+        Open an `ArtifactStore` on it. What of `digests` cannot be had is not in it. They are stored when the block ends well;
+        while the bucket is away that waits for some minutes, until `check` raises.
+
+        Raises
+        ------
+        UnavailableError
+            The bucket does not answer.
+        """
+        return self.backing.workspace(self.root, {self._place(digest): digest for digest in digests}, check)
+
+    def keep(self, digests: Iterable[str]) -> None:
+        """Let this machine keep its copies of these artefacts: they are in use."""
+        self.backing.keep([self._place(digest) for digest in digests])
 
     def list(self) -> Iterator[str]:
-        """Digests of what is stored, sorted."""
+        """Digests of what lies here, sorted."""
         for path in sorted(self.root.glob(f"??/*{SUFFIX}")):
             if DIGEST.fullmatch(path.stem):
                 yield path.stem
+
+    def _place(self, digest: str) -> Path:
+        if not DIGEST.fullmatch(digest):
+            raise ArtifactError(f"{digest[:80]!r} is not a SHA-256 digest")
+        return self.root / digest[:2] / f"{digest}{SUFFIX}"
+
+
+def _content(path: Path, digest: str) -> bytes:
+    content = read_regular(path, limit=MAX_ARTIFACT_BYTES)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ArtifactError(f"artefact {digest[:12]} was changed or damaged on disk; restore it from a copy")
+    return content

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from aihub.errors import AIHubError, ArtifactError, InputError
 from aihub.registry.artifacts import SUFFIX, ArtifactStore
+from aihub.registry.backing import backing_of
 from aihub.registry.boosters import native_bytes, parse
 from aihub.registry.native import lightgbm_text
 from aihub.registry.registry import ALIAS_TOPIC, VERSION_TOPIC, Registry
@@ -139,9 +140,8 @@ def sync(
     if settings.mlflow_uri == MLFLOW_OFF:
         return SyncResult(done=0, pending=0)
     engine = create(settings.store_url, journal=settings.sqlite_journal)
-    registry = Registry(
-        engine, ArtifactStore(settings.artifacts_dir), AuditLog(settings.read_audit_key()), tenant
-    )
+    store = ArtifactStore(settings.artifacts_dir, backing_of(settings, "artifacts"))
+    registry = Registry(engine, store, AuditLog(settings.read_audit_key()), tenant)
     done, error = 0, ""
     try:
         client = None

@@ -47,6 +47,8 @@ WARM = 3
 """Versions per model and environment that stay in memory beside the champion."""
 AGAIN_S = 10.0
 """When a version that could not be compiled is tried again."""
+KEEP_S = 600.0
+"""How often this machine's copies of what is in memory are said to be in use, so that they are there at the next start."""
 HISTORY_S = 2.0
 """How often actuals are looked for."""
 SWITCH_S = 0.0005
@@ -177,12 +179,11 @@ class ServingPool:
 
     def is_warm(self, digest: str) -> bool:
         """Whether an artefact is in memory, and so has been seen to load."""
+        return digest in self._digests()
+
+    def _digests(self) -> set[str]:
         # Copies: the pool's thread changes both meanwhile.
-        return any(
-            kept.digest == digest
-            for warm in list(self._warm.values())
-            for kept in list(warm.by_version.values())
-        )
+        return {kept.digest for warm in list(self._warm.values()) for kept in list(warm.by_version.values())}
 
     @property
     def deployed(self) -> frozenset[Key]:
@@ -426,11 +427,15 @@ class ServingPool:
 
         follower = Follower(self._engine)
         started = time.monotonic()
+        keep_at = started
         try:
             while not self._stopping.is_set():
                 try:
                     if self._signature is None or follower.wait():
                         self.refresh(SLICE_S)
+                    if time.monotonic() >= keep_at:
+                        keep_at = time.monotonic() + KEEP_S
+                        self._artifacts.keep(self._digests())
                     if self._on_loaded is not None and self._signature is not None:
                         on_loaded, self._on_loaded = self._on_loaded, None
                         on_loaded()

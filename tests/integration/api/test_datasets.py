@@ -39,8 +39,8 @@ def test_a_table_is_kept_under_its_digest(hub: Hub, api: Api, content: bytes, fo
     assert api.get(answer.headers["location"]).json() == found
     assert api.post("/ai/datasets?name=again", content=content).json() == found
     assert api.get("/ai/datasets").json()["items"] == [found]
-    path = datasets.resolve(hub.settings, hub.engine, {"dataset_id": found["dataset_id"]}, tenant="default")
-    assert path.read_bytes() == content
+    data = {"dataset_id": found["dataset_id"]}
+    assert datasets.resolve(hub.settings, hub.engine, data, tenant="default").path.read_bytes() == content
 
 
 def test_another_tenant_has_not_what_one_uploaded(hub: Hub, calls: Callable[..., Api]) -> None:

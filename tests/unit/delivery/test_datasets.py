@@ -6,6 +6,7 @@ import pytest
 
 from aihub.delivery import datasets, fetching
 from aihub.errors import AIHubError, ConfigError, ForbiddenError, InputError, UnavailableError
+from aihub.registry.backing import SharedFolder
 from aihub.settings import from_environment
 from databases import sqlite_at
 
@@ -29,7 +30,7 @@ def resolve(
     engine: Engine, home: Path, data: dict[str, Any], tenant: str = "default", **settings: Any
 ) -> Path:
     found = from_environment({}, home=home, **settings)
-    with fetching.held(found, engine, data, tenant=tenant, owner="test") as path:
+    with fetching.held(found, engine, data, backing=SharedFolder(), tenant=tenant, owner="test") as path:
         return path
 
 

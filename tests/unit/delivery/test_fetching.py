@@ -9,6 +9,7 @@ import pytest
 
 from aihub.delivery import datasets, fetching
 from aihub.errors import AIHubError, DataError, ForbiddenError, StoppedError
+from aihub.registry.backing import SharedFolder
 from aihub.settings import Settings, from_environment
 from aihub.store.engine import create
 
@@ -60,7 +61,9 @@ def settings_at(home: Path, **given: Any) -> Settings:
 
 def held(settings: Settings, url: str, **given: Any) -> AbstractContextManager[Path]:
     engine = create(f"sqlite:///{settings.home / 'hub.db'}")
-    return fetching.held(settings, engine, {"url": url}, tenant="default", owner="job_1-1", **given)
+    return fetching.held(
+        settings, engine, {"url": url}, backing=SharedFolder(), tenant="default", owner="job_1-1", **given
+    )
 
 
 def files(settings: Settings) -> list[str]:
