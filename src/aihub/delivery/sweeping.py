@@ -46,14 +46,19 @@ def owner_of(lease: Lease) -> str:
 def sweep(hub: Hub, now: datetime) -> int:
     """Delete what nobody refers to; returns how many files. Idempotent, and safe beside uploads and other processes."""
     root, until = datasets.folder(hub.settings), (now - KEPT_FOR).timestamp()
+    left = sweep_machine(hub, now)
+    return left + sum(_delete(hub.engine, path, until) for path in _without_row(hub.engine, root, until))
+
+
+def sweep_machine(hub: Hub, now: datetime) -> int:
+    """Delete what killed processes have left in the folders of this machine; returns how many files. As safe as `sweep`."""
+    root, until = datasets.folder(hub.settings), (now - KEPT_FOR).timestamp()
     begun = [*root.glob(".*.tmp"), *(hub.settings.home / "uploads").glob(".*.tmp")]
     found = [path for path in begun if _is_older(path, until)]
     found += _left_by_runs(hub.engine, fetching.folder(hub.settings))
     for path in found:
         path.unlink(missing_ok=True)
-    return len(found) + sum(
-        _delete(hub.engine, path, until) for path in _without_row(hub.engine, root, until)
-    )
+    return len(found)
 
 
 def _left_by_runs(engine: Engine, folder: Path) -> list[Path]:

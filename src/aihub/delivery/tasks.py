@@ -76,7 +76,27 @@ def _forget_predictions(hub: Hub, now: datetime) -> None:
 
 
 def _sweep(hub: Hub, now: datetime) -> None:
+    """Sweep the folder that all machines share; where there is a bucket, what each has are copies that are kept in bounds."""
+    if hub.settings.artifacts:
+        return
     from aihub.delivery.sweeping import sweep
+
+    sweep(hub, now)
+
+
+def _sweep_machine(hub: Hub, now: datetime) -> None:
+    """Sweep what only this machine sees."""
+    if not hub.settings.artifacts:
+        return
+    from aihub.delivery.sweeping import sweep_machine
+
+    sweep_machine(hub, now)
+
+
+def _sweep_bucket(hub: Hub, now: datetime) -> None:
+    if not hub.settings.artifacts:
+        return
+    from aihub.delivery.orphans import sweep
 
     sweep(hub, now)
 
@@ -100,6 +120,8 @@ PERIODICS = (
     Periodic("fold", 2.0, _fold),
     Periodic("retention", 3600.0, _forget_predictions),
     Periodic("sweep", 3600.0, _sweep),
+    Periodic("sweep-machine", 3600.0, _sweep_machine, is_shared=True),
+    Periodic("sweep-bucket", 86_400.0, _sweep_bucket),
     Periodic("watch", 6 * 3600.0, _watch),
     Periodic("github", 10.0, _answer_github),
     Periodic("github-catch-up", CATCH_UP_S, _catch_up_github),
