@@ -116,6 +116,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Diagnosis], ...] = (
     examinations.tables,
     database,
     examinations.isolation,
+    examinations.files,
     examinations.champions,
     examinations.clock,
     examinations.workers,

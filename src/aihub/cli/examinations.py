@@ -46,6 +46,7 @@ def tables(settings: Settings) -> Diagnosis:
 def champions(settings: Settings) -> Diagnosis:
     """Check the artefact of everything that serves against its digest, in every tenant."""
     from aihub.registry.artifacts import ArtifactStore
+    from aihub.registry.backing import backing_of
     from aihub.store.tables import deployments, models, versions
 
     query = (
@@ -57,7 +58,7 @@ def champions(settings: Settings) -> Diagnosis:
     )
     with _read(settings) as connection:
         serving = connection.execute(query).all()
-    store, broken = ArtifactStore(settings.artifacts_dir), []
+    store, broken = ArtifactStore(settings.artifacts_dir, backing_of(settings, "artifacts")), []
     for tenant, name, environment, digest in serving:
         try:
             store.verify(digest)
@@ -67,8 +68,21 @@ def champions(settings: Settings) -> Diagnosis:
     if not broken:
         return Diagnosis("champions", f"{len(serving)} serving, all as they were registered")
     named = ", ".join(broken[:_MANY]) + (", ..." if len(broken) > _MANY else "")
-    mend = f"restore {settings.artifacts_dir} from a copy, or roll back: {named}"
+    place = settings.artifacts or settings.artifacts_dir
+    mend = f"restore {place} from a copy, or roll back: {named}"
     return Diagnosis("champions", found, mend)
+
+
+def files(settings: Settings) -> Diagnosis:
+    """Write into the bucket of artefacts and that of data sets, read it back and remove it, where the settings name one."""
+    from aihub.registry.backing import backing_of
+
+    try:
+        found = [backing_of(settings, kind).probe() for kind in ("artifacts", "datasets")]
+    except AIHubError as error:
+        mend = "correct AIHUB_ARTIFACTS, AIHUB_S3_* or the store, then look again"
+        return Diagnosis("files", str(error), mend)
+    return Diagnosis("files", " and ".join(dict.fromkeys(found)))
 
 
 def clock(settings: Settings) -> Diagnosis:

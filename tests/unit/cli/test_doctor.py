@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from aihub.cli import doctor, examinations
 from aihub.settings import from_environment
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from aihub.cli.diagnosis import Diagnosis
     from aihub.hub import Hub
+    from buckets import TrialBucket
 
 
 @pytest.fixture
@@ -41,7 +43,8 @@ def words(found: Diagnosis) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["tables", "isolation", "champions", "clock", "workers", "audit_key", "notifications", "mlflow"]
+    "name",
+    ["tables", "isolation", "files", "champions", "clock", "workers", "audit_key", "notifications", "mlflow"],
 )
 def test_a_healthy_hub_has_nothing_to_mend(hub: Hub, name: str) -> None:
     assert words(getattr(examinations, name)(hub.settings)) == ("ok", "")
@@ -55,6 +58,27 @@ def test_a_damaged_champion_is_named(hub: Hub) -> None:
     found = examinations.champions(hub.settings)
     assert found.word == "broken"
     assert "default/load in production" in found.mend
+
+
+def test_a_bucket_is_tried_out_and_what_is_wrong_is_said(hub: Hub, bucket: TrialBucket) -> None:
+    given = {
+        name.removeprefix("AIHUB_").lower(): value
+        for name, value in bucket.environ().items()
+        if "KEY" not in name
+    }
+    keys = {
+        "s3_access_key_id": SecretStr(bucket.environ()["AIHUB_S3_ACCESS_KEY_ID"]),
+        "s3_secret_access_key": SecretStr(bucket.environ()["AIHUB_S3_SECRET_ACCESS_KEY"]),
+    }
+    found = examinations.files(settings(hub, **given, **keys))
+    assert (found.word, found.finding) == (
+        "ok",
+        f"s3://{bucket.name}/hub/artifacts and s3://{bucket.name}/hub/datasets",
+    )
+    assert bucket.names() == []
+    missing = settings(hub, **{**given, **keys, "artifacts": "s3://not-there"})
+    assert examinations.files(missing).word == "broken"
+    assert "no such bucket" in examinations.files(missing).finding
 
 
 def test_tables_of_other_versions_are_told_apart(tmp_path: Path, hub: Hub) -> None:
