@@ -29,7 +29,8 @@ def init(folder: str, provider: str, *, yes: bool) -> None:
     """Write workflows, specs and a section of the README into the repository that the current folder is in.
 
     New files are written; a file that differs is shown as a diff first and overwritten only with --yes or when asked.
-    Run it again after an upgrade: what is as it should be stays untouched.
+    Run it again after an upgrade: what is as it should be stays untouched. A repository has one pipeline: with another
+    --path than the first one it is refused.
     """
     del provider  # the only one; the option says so
     from aihub.github.setup import changes, write

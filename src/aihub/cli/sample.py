@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "--model-type", type=click.Choice(["forecast", "anomaly"]), default="forecast", show_default=True
 )
 @click.option("--samples", type=click.IntRange(min=1), default=10_000, show_default=True, help="Hourly rows.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Same seed, same rows.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Same seed and samples, same rows.")
 @click.option("--output", type=PATH, required=True, help="A .csv or .parquet file.")
 def sample(model_type: str, samples: int, seed: int, output: Path) -> None:
     """Write hourly load with weather, as a meter would give it; for anomalies with a 0/1 label."""

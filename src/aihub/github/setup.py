@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MODEL_TYPES = ("forecast", "anomaly")
 ALGORITHMS = ("lgbm", "xgboost")
+TRAINING, MONITORING = (f".github/workflows/model-{name}.yml" for name in ("training", "monitoring"))
+_MARK = "# Written by `aihub init`"
+_REQUIREMENTS = re.compile(r"^ *cache-dependency-path: (?:(\S+)/)?requirements\.txt$", re.MULTILINE)
 START, END = "<!-- aihub:start -->", "<!-- aihub:end -->"
 """Between these lines the README is ours; everything else is left as it is."""
 _FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*|\.")
@@ -66,9 +69,10 @@ def changes(root: Path, folder: str) -> list[Change]:
     ConfigError
         `folder` is no plain folder below the repository.
     InputError
-        A file is there that cannot be read, or leads out of the repository.
+        A file is there that cannot be read, or leads out of the repository; or the workflows are those of another folder.
     """
     folder = _spelled(folder)
+    _refuse_second(root, folder)
     wanted = [
         *((name, text, True) for name, text in _workflows(folder)),
         *((name, text, False) for name, text in _starting_points(folder)),
@@ -115,6 +119,19 @@ def _spelled(folder: str) -> str:
     return name
 
 
+def _refuse_second(root: Path, folder: str) -> None:
+    """Refuse to put the pipeline of one folder in the place of another's: a repository has one."""
+    text = _read(_inside(root, TRAINING)) or ""
+    found = _REQUIREMENTS.search(text) if _MARK in text else None
+    if found is None or (found[1] or ".") == folder:
+        return
+    raise InputError(
+        f"the workflows of this repository are those of --path {found[1] or '.'}, and a repository has one pipeline; "
+        f"put the specs of {folder} under {_below(found[1] or '.', 'models')}, or, to move it, remove {TRAINING} and "
+        f"{MONITORING} first"
+    )
+
+
 def _readme(root: Path) -> str:
     """Name of the README that is there, however it is written: GitHub shows one of them."""
     found = (file.name for file in sorted(root.iterdir()) if file.name.lower() == "readme.md")
@@ -122,8 +139,8 @@ def _readme(root: Path) -> str:
 
 
 def _workflows(folder: str) -> Iterator[tuple[str, str]]:
-    for name in ("model-training.yml", "model-monitoring.yml"):
-        yield f".github/workflows/{name}", _render(f"{name}.j2", folder)
+    for path in (TRAINING, MONITORING):
+        yield path, _render(f"{PurePosixPath(path).name}.j2", folder)
 
 
 def _starting_points(folder: str) -> Iterator[tuple[str, str]]:

@@ -34,7 +34,9 @@ _ANOMALY_SHARE = 0.03
 def generate(
     model_type: ModelType | str, samples: int, *, seed: int = 42, start: datetime = START
 ) -> pl.DataFrame:
-    """Return `samples` hourly rows for a model of this type; same seed, same rows.
+    """Return `samples` hourly rows for a model of this type; same seed and as many samples, same rows.
+
+    With another number of samples all rows are others: take the head of one long table where they must not be.
 
     Raises
     ------

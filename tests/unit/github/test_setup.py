@@ -111,6 +111,22 @@ def test_a_second_time_changes_nothing(repository: Path) -> None:
     assert {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("ai-hub", "teams/wind"), (".", "ai-hub"), ("teams/wind", ".")]
+)
+def test_another_folder_does_not_take_the_place_of_the_first(
+    repository: Path, first: str, second: str
+) -> None:
+    run("--path", first)
+    before = {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=rf"those of --path {first}, .* remove \.github/workflows"):
+        changes(repository, second)
+    assert {file: file.read_bytes() for file in repository.rglob("*") if file.is_file()} == before
+    for name in ("training", "monitoring"):
+        (repository / f".github/workflows/model-{name}.yml").unlink()
+    assert "new      .github/workflows/model-training.yml" in run("--path", second, "--yes").output
+
+
 def test_what_differs_is_shown_and_overwritten_only_when_agreed(repository: Path) -> None:
     run()
     workflow = repository / ".github/workflows/model-training.yml"
