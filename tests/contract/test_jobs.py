@@ -30,7 +30,7 @@ def _actions(database: Engine, tenant: str = "default") -> list[str]:
 def test_the_body_of_the_guide_is_a_job(database: Engine) -> None:
     with write(database, tenant="default") as connection:
         job = jobs.submit(connection, request(), identity=ANN, now=NOW, audit=AUDIT)
-    shown = job.to_dict()
+    shown = job.to_dict(jobs.extent_of(job, {}))
     assert (shown["status"], shown["model"], shown["priority"]) == (
         "queued",
         "forecast_lgbm_baseline",

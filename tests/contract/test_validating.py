@@ -137,6 +137,11 @@ def test_a_first_report_lets_a_version_through_once(hub: Hub, points: tuple[str,
         run(hub, asked, passed=True, dies=point)
     waiting = run(hub, asked, passed=True)
     assert (waiting.state, waiting.gate_passed) == (JobState.WAITING, True)
+    with read(hub.engine, tenant="default") as connection:
+        (extent,) = jobs.extents(connection, [waiting])
+    # Nobody has to guess from a job that waits how far it is, and what it took.
+    shown = waiting.to_dict(extent)
+    assert (shown["steps_done"], shown["steps_total"], shown["attempts"]) == (4, 7, len(points) + 1)
     decide(hub.registry, waiting.result["approval_id"])  # type: ignore[index]
     if points:
         run(hub, asked, passed=True, dies="deploy:in")

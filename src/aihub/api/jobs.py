@@ -21,7 +21,7 @@ from aihub.delivery.jobs import JobRequest
 from aihub.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
-    from aihub.delivery.jobs import Job, JobStep, LogLine
+    from aihub.delivery.jobs import Extent, Job, JobStep, LogLine
 
 router = APIRouter(route_class=JsonRoute, tags=["jobs"])
 Reader = Annotated[Caller, Depends(Needs("jobs:read"))]
@@ -54,7 +54,12 @@ class JobView(BaseModel):
     finished_at: datetime | None
     duration_s: float | None
     step: str | None = Field(description="Step that it is at.")
-    progress: float = Field(description="Share of that step that is done.", ge=0, le=1)
+    progress: float = Field(
+        description="Share of the whole that is done, each step counted alike.", ge=0, le=1
+    )
+    step_progress: float = Field(description="Share of the present step that is done.", ge=0, le=1)
+    steps_done: int
+    steps_total: int = Field(description="Steps that it takes, as far as that is known now.")
     attempts: int = Field(description="How often a worker has taken it.")
     gate_passed: bool | None
     result: dict[str, Any] | None = Field(description="Model, version, deployment, approval.")
@@ -63,9 +68,9 @@ class JobView(BaseModel):
     cancel_requested: bool
 
     @classmethod
-    def of(cls, job: Job) -> JobView:
+    def of(cls, job: Job, extent: Extent) -> JobView:
         """Render a job."""
-        return cls.model_validate(job.to_dict())
+        return cls.model_validate(job.to_dict(extent))
 
 
 class StepView(BaseModel):
@@ -152,8 +157,9 @@ def list_jobs(
         rows = jobs.list_page(
             connection, tenant=who.tenant, state=status, model=model, before=before, limit=limit + 1
         )
-    page, following = cut(KIND, rows, limit, lambda job: job.id)
-    return Page(items=[JobView.of(job) for job in page], next=following)
+        page, following = cut(KIND, rows, limit, lambda job: job.id)
+        extents = jobs.extents(connection, page)
+    return Page(items=[JobView.of(*pair) for pair in zip(page, extents, strict=True)], next=following)
 
 
 @router.get("/ai/training/jobs/{job_id}", summary="Look at a job", responses=documented(NotFoundError))
@@ -161,8 +167,9 @@ def show_job(job_id: Uid, who: Reader) -> JobDetails:
     """Look at one job: where it is, how far, how long each step took, and what came of it."""
     with who.reading() as connection:
         job = jobs.get(connection, job_id, tenant=who.tenant)
+        (extent,) = jobs.extents(connection, [job])
         steps = [StepView.of(step) for step in jobs.steps(connection, job)]
-    return JobDetails.model_validate({**job.to_dict(), "steps": steps})
+    return JobDetails.model_validate({**job.to_dict(extent), "steps": steps})
 
 
 @router.get(
@@ -212,19 +219,19 @@ def read_log(
 )
 def cancel(job_id: Uid, who: Writer, once: Posted, body: Reason | None = None) -> Response:
     """Stop a job: one that waits at once, one that runs within two seconds. Whatever it has not finished is not done."""
-    return once(
-        who,
-        lambda connection: JobView.of(
-            jobs.cancel(
-                connection,
-                job_id,
-                identity=who.identity,
-                now=who.now,
-                audit=who.hub.audit,
-                reason=body.reason if body else "",
-            )
-        ),
-    )
+
+    def work(connection: Any) -> JobView:
+        job = jobs.cancel(
+            connection,
+            job_id,
+            identity=who.identity,
+            now=who.now,
+            audit=who.hub.audit,
+            reason=body.reason if body else "",
+        )
+        return JobView.of(job, *jobs.extents(connection, [job]))
+
+    return once(who, work)
 
 
 @router.post(

@@ -65,7 +65,7 @@ class _Steps:
                 note = step.get("note") or step["status"]
                 self._listener(StepFinished(name, str(note), float(step.get("duration_s") or 0.0)))
             elif name == job.step:
-                self._listener(StepAdvanced(name, job.progress))
+                self._listener(StepAdvanced(name, job.step_progress))
 
 
 def exit_code(job: Job) -> int:

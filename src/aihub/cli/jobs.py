@@ -57,7 +57,7 @@ def list_jobs(status: str | None, model: str | None, limit: int, *, as_json: boo
 
 def _row(job: Job) -> list[object]:
     gate = {None: "", True: "passed", False: "failed"}[job.gate_passed]
-    step = f"{job.step} {job.progress:.0%}" if job.status == "running" and job.step else job.step or ""
+    step = f"{job.step} {job.step_progress:.0%}" if job.status == "running" and job.step else job.step or ""
     return [
         job.job_id,
         job.status,
@@ -88,7 +88,8 @@ def show(job_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json(job.raw)
         return
-    click.echo(f"{job.job_id}: {job.status}, model {job.model}, submitted by {job.submitted_by}")
+    far = f", {job.steps_done} of {job.steps_total} steps done" if job.steps_total else ""
+    click.echo(f"{job.job_id}: {job.status}{far}, model {job.model}, submitted by {job.submitted_by}")
     rows = [
         [step["name"], step["status"], step.get("duration_s"), step.get("note") or ""] for step in job.steps
     ]

@@ -66,8 +66,10 @@ class Job(Record):
     ----------
     status
         ``queued``, ``running``, ``waiting`` (for an approval), ``completed``, ``failed`` or ``cancelled``.
-    progress
-        Share of the work that is done, 0 to 1.
+    progress, step_progress
+        Share of the work, and of its present step, that is done, 0 to 1.
+    attempts
+        How often a worker has taken it.
     gate_passed
         What the gate said; None before it has spoken.
     result
@@ -82,6 +84,9 @@ class Job(Record):
     priority: str = "normal"
     step: str | None = None
     progress: float = 0.0
+    step_progress: float = 0.0
+    steps_done: int = 0
+    steps_total: int = 0
     gate_passed: bool | None = None
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None

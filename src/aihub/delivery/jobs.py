@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from aihub.delivery import approvals
-from aihub.delivery.job_records import Job, JobState, JobStep, LogLine
+from aihub.delivery.job_records import Extent, Job, JobState, JobStep, LogLine, extent_of
 from aihub.delivery.requests import DataSource, JobRequest, Priority
 from aihub.delivery.standing import tenant_rules
 from aihub.errors import ConflictError, InputError, NotFoundError, TooManyError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataSource",
+    "Extent",
     "Job",
     "JobRequest",
     "JobState",
@@ -42,6 +43,8 @@ __all__ = [
     "Work",
     "cancel",
     "enqueue",
+    "extent_of",
+    "extents",
     "get",
     "list_page",
     "logs",
@@ -260,6 +263,19 @@ def steps(connection: Connection, job: Job) -> list[JobStep]:
     columns = [job_steps.c[name] for name in JobStep.__dataclass_fields__]
     query = sa.select(*columns).where(job_steps.c.job_id == job.id).order_by(job_steps.c.position)
     return [JobStep(**row) for row in connection.execute(query).mappings()]
+
+
+def extents(connection: Connection, found: Sequence[Job]) -> list[Extent]:
+    """Return how far each of some jobs is, in one look."""
+    begun: dict[int, dict[str, str]] = {job.id: {} for job in found}
+    query = (
+        sa.select(job_steps.c.job_id, job_steps.c.name, job_steps.c.state)
+        .where(job_steps.c.job_id.in_(list(begun)))
+        .order_by(job_steps.c.position)
+    )
+    for row in connection.execute(query):
+        begun[row.job_id][row.name] = row.state
+    return [extent_of(job, begun[job.id]) for job in found]
 
 
 def logs(connection: Connection, job: Job, *, after: int = 0, limit: int = 1000) -> list[LogLine]:

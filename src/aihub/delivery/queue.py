@@ -187,6 +187,7 @@ class Queue:
                 state="running",
                 worker=self.worker,
                 attempts=jobs.c.attempts + 1,
+                claims=jobs.c.claims + 1,
                 lease_token=jobs.c.lease_token + 1,
                 lease_until=clock.ahead(connection, self.lease_s),
                 started_at=sa.func.coalesce(jobs.c.started_at, clock.now(connection)),

@@ -28,8 +28,10 @@ jobs = sa.Table(
     sa.Column("run_after", UtcDateTime, nullable=False),
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
-    # How often a worker has taken the job; beyond the limit it has killed too many workers and fails.
+    # How often a worker has taken the job since its last progress; beyond the limit it has killed too many workers and fails.
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # How often in all, for those who look.
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     # The lease of the worker that runs it. Every write of a run checks `lease_token`, so that a worker which was
     # paused and declared dead can change nothing any more.
     sa.Column("worker", sa.String(64)),

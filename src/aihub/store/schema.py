@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection, Engine
 
-HEAD = "0011"
+HEAD = "0012"
 """Newest revision. Stated here so that a start on a current database does not import Alembic."""
 VERSION_TABLE = "aihub_schema_version"
 """Not Alembic's default name, which MLflow and others use in the same database."""

@@ -69,6 +69,7 @@ def test_a_model_from_elsewhere_is_judged_approved_and_deployed(
         body = {"dataset_id": dataset, "validation": SECTION, "environment": "production"}
         job = settled(api, api.post(PATH, body).json()["job_id"])
         assert (job["kind"], job["status"], job["gate_passed"]) == ("validate", "waiting", True), job
+        assert (job["steps_done"], job["steps_total"], job["progress"], job["attempts"]) == (5, 8, 0.625, 1)
         carol = calls("carol", Role.APPROVER)
         decision = {"decision": "approve", "reason": "looked at the report"}
         granted = carol.post(f"/approvals/{job['result']['approval_id']}/decision", decision)
@@ -77,6 +78,7 @@ def test_a_model_from_elsewhere_is_judged_approved_and_deployed(
         steps = [(step["name"], step["status"]) for step in done["steps"]]
         expected = ("data", "validate", "verdict", "stage", "policy", "approval", "deploy", "notify")
         assert steps == [(name, "done") for name in expected]
+        assert (done["progress"], done["attempts"]) == (1.0, 2)
         version = api.get(f"{VERSIONS}/1").json()
         assert (version["status"], version["report_digest"]) == ("candidate", done["result"]["report_digest"])
         assert 0.5 < version["metrics"]["mae"] < 5
