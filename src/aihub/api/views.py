@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from aihub.api.problems import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aihub.registry.records import Deployment, Version
 
@@ -78,6 +78,31 @@ class Serving(BaseModel):
     since: datetime
 
 
+class Beside(BaseModel):
+    """A version that runs beside the champion of an environment."""
+
+    id: str = Field(description="Rollout, as under `/models/{name}/rollouts`.")
+    environment: str
+    version: int = Field(description="Number of the version.")
+    semantic: str = Field(description="Semantic version.")
+    strategy: Literal["canary", "shadow"]
+    share: float = Field(description="Share of the requests that it answers; 0 for a shadow.")
+    since: datetime
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Beside:
+        """Render a row of `aihub.store.rollouts.select_active`."""
+        return cls(
+            id=row["uid"],
+            environment=row["environment"],
+            version=row["number"],
+            semantic=f"v{row['major']}.{row['minor']}.{row['patch']}",
+            strategy=row["strategy"],
+            share=row["share"],
+            since=row["started_at"],
+        )
+
+
 class ModelView(BaseModel):
     """A model and what of it serves."""
 
@@ -85,10 +110,16 @@ class ModelView(BaseModel):
     created_at: datetime
     versions: int = Field(description="How many versions it has.")
     serving: list[Serving] = Field(description="The champion of each environment.")
+    rollouts: list[Beside] = Field(description="Canaries and shadows that run beside a champion now.")
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], champions: list[Mapping[str, Any]]) -> ModelView:
-        """Render a row of `aihub.store.models.page_of_models`."""
+    def of(
+        cls,
+        row: Mapping[str, Any],
+        champions: Sequence[Mapping[str, Any]],
+        rollouts: Sequence[Mapping[str, Any]],
+    ) -> ModelView:
+        """Render a row of `aihub.store.models.page_of_models`, with what serves and runs beside it of any model."""
         return cls(
             name=row["name"],
             created_at=row["created_at"],
@@ -104,6 +135,7 @@ class ModelView(BaseModel):
                 for c in champions
                 if c["model_id"] == row["id"]
             ],
+            rollouts=[Beside.of(found) for found in rollouts if found["model_id"] == row["id"]],
         )
 
 

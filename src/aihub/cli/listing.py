@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from aihub.cli.console import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
 
     from aihub import client
     from aihub.registry import records
@@ -52,6 +52,37 @@ def deployments(found: Iterable[records.Deployment | client.Deployment]) -> None
             for deployment in found
         ],
     )
+
+
+def beside(rollout: Mapping[str, Any]) -> str:
+    """Say of a rollout under way what it is, how much it answers, and since when.
+
+    >>> beside({"strategy": "canary", "share": 0.05, "since": "2026-03-02T08:30:00Z"})
+    'canary 5 % since 2026-03-02 08:30'
+    """
+    since = rollout["since"]
+    since = datetime.fromisoformat(since) if isinstance(since, str) else since
+    share = f" {100 * float(rollout['share']):g} %" if rollout["strategy"] == "canary" else ""
+    return f"{rollout['strategy']}{share} since {_minute(since)}"
+
+
+def serves(
+    serving: Iterable[Mapping[str, Any]], rollouts: Iterable[Mapping[str, Any]], environment: str
+) -> str | None:
+    """Say what serves in an environment, and what runs beside it."""
+    words = [str(one["semantic"]) for one in serving if one["environment"] == environment]
+    words += [f"{one['semantic']} ({beside(one)})" for one in rollouts if one["environment"] == environment]
+    return ", ".join(words) or None
+
+
+def places(serving: Iterable[Mapping[str, Any]], rollouts: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Say by number of the version where it serves, or runs beside what does."""
+    found: dict[int, list[str]] = {}
+    for one in serving:
+        found.setdefault(int(one["version"]), []).append(str(one["environment"]))
+    for one in rollouts:
+        found.setdefault(int(one["version"]), []).append(f"{one['environment']} ({beside(one)})")
+    return {number: ", ".join(words) for number, words in found.items()}
 
 
 def _minute(moment: datetime | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ def models(name: str | None, *, history: bool, as_json: bool) -> None:
 
 
 def _list_models(registry: Registry, names: list[str], *, as_json: bool) -> None:
-    rows = []
+    rows, beside = [], _beside(registry)
     for name in names:
         champion = registry.champion(name)
         rows.append(
@@ -51,27 +51,58 @@ def _list_models(registry: Registry, names: list[str], *, as_json: bool) -> None
                 "versions": len(registry.versions(name)),
                 "production": str(champion.semantic) if champion else None,
                 "kind": champion.kind if champion else None,
+                "rollouts": [one for one in beside if one["model"] == name],
             }
         )
     if as_json:
         print_json({"models": rows})
     elif rows:
-        table(["model", "versions", "production", "kind"], [list(row.values()) for row in rows])
+        table(["model", "versions", "production", "kind"], [_row(row) for row in rows])
     else:
         click.echo("No model yet. Train one: aihub run SPEC --data FILE")
+
+
+def _row(model: dict[str, Any]) -> list[object]:
+    champion = model["production"]
+    serving = [{"semantic": champion, "environment": PRODUCTION}] if champion else []
+    production = listing.serves(serving, model["rollouts"], PRODUCTION)
+    return [model["model"], model["versions"], production, model["kind"]]
+
+
+def _beside(registry: Registry, name: str | None = None) -> list[dict[str, Any]]:
+    """Return what runs beside the champions, as the API shows it."""
+    from aihub.delivery.rollouts import all_active
+    from aihub.store.engine import read
+
+    with read(registry.engine, tenant=registry.tenant) as connection:
+        found = all_active(connection, tenant=registry.tenant)
+    return [
+        {
+            "id": one.uid,
+            "model": one.model,
+            "environment": one.environment,
+            "version": one.version,
+            "semantic": str(one.semantic),
+            "strategy": one.progress.strategy.kind,
+            "share": one.progress.share,
+            "since": one.progress.started_at.isoformat(),
+        }
+        for one in found
+        if name in (None, one.model)
+    ]
 
 
 def _list_versions(registry: Registry, name: str, *, as_json: bool) -> None:
     champion = registry.champion(name)
     serving = champion.uid if champion else None
-    versions = registry.versions(name)[::-1]
+    versions, beside = registry.versions(name)[::-1], _beside(registry, name)
     if as_json:
         rows = [{**version.to_dict(), "is_champion": version.uid == serving} for version in versions]
-        print_json({"model": name, "versions": rows})
+        print_json({"model": name, "versions": rows, "rollouts": beside})
         return
-    listing.versions(
-        (version.number, version, PRODUCTION if version.uid == serving else "") for version in versions
-    )
+    where = [{"version": champion.number, "environment": PRODUCTION}] if champion else []
+    places = listing.places(where, beside)
+    listing.versions((version.number, version, places.get(version.number, "")) for version in versions)
 
 
 def _list_deployments(history: list[Deployment], *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -36,7 +36,11 @@ def _models(client: Client, *, as_json: bool) -> None:
         print_json({"models": [model.raw for model in found]})
         return
     rows = [
-        [model.name, model.versions, _served(model.serving, "production"), _served(model.serving, "staging")]
+        [
+            model.name,
+            model.versions,
+            *(listing.serves(model.serving, model.rollouts, where) for where in ("production", "staging")),
+        ]
         for model in islice(found, MOST)
     ]
     if rows:
@@ -45,21 +49,15 @@ def _models(client: Client, *, as_json: bool) -> None:
         click.echo("No model yet. Train one: aihub jobs submit SPEC --data FILE")
 
 
-def _served(serving: list[dict[str, Any]], environment: str) -> str | None:
-    return next((str(one["semantic"]) for one in serving if one["environment"] == environment), None)
-
-
 def _versions(client: Client, name: str, *, as_json: bool) -> None:
-    serving = client.models.get(name).serving
-    where = {
-        number: ", ".join(str(one["environment"]) for one in serving if one["version"] == number)
-        for number in {int(one["version"]) for one in serving}
-    }
+    model = client.models.get(name)
     found = client.models.versions(name)
     if as_json:
-        rows = [{**version.raw, "serves": where.get(version.version) or None} for version in found]
-        print_json({"model": name, "versions": rows})
+        champions = listing.places(model.serving, ())
+        rows = [{**version.raw, "serves": champions.get(version.version)} for version in found]
+        print_json({"model": name, "versions": rows, "rollouts": model.rollouts})
         return
+    where = listing.places(model.serving, model.rollouts)
     listing.versions(
         (version.version, version, where.get(version.version, "")) for version in islice(found, MOST)
     )

@@ -143,12 +143,13 @@ class Dataset(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Record):
-    """A model and what of it serves."""
+    """A model, what of it serves, and what runs beside that."""
 
     name: str
     created_at: datetime | None = None
     versions: int = 0
     serving: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

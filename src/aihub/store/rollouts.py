@@ -11,7 +11,7 @@ from aihub.store.job_tables import rollouts
 from aihub.store.tables import models, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -66,9 +66,12 @@ def select_active(
     tenant: str | None,
     model: str | None = None,
     environment: str | None = None,
+    model_ids: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rollouts under way; there is at most one of a model and environment."""
     where = [rollouts.c.state == ACTIVE]
+    if model_ids is not None:
+        where.append(rollouts.c.model_id.in_(model_ids))
     if model is not None:
         where.append(models.c.name == model)
     if environment is not None:

@@ -33,6 +33,10 @@ def test_a_rollout_is_listed_promoted_and_stopped(
     monkeypatch.setenv("AIHUB_URL", str(api.http.base_url))
     monkeypatch.setenv("AIHUB_API_KEY", api.token)
 
+    def shown(*words: str) -> str:
+        assert main.run(["models", *words]) == 0
+        return capsys.readouterr().out
+
     def call(*words: str) -> tuple[int, str]:
         code = main.run(["rollouts", *words])
         return code, capsys.readouterr().out
@@ -46,6 +50,24 @@ def test_a_rollout_is_listed_promoted_and_stopped(
     assert canary in listed
     assert "canary" in listed
     assert "try it" in listed
+    (running,) = api.get("/models/load").json()["rollouts"]
+    assert api.get("/models").json()["items"][0]["rollouts"] == [running]
+    since = datetime.fromisoformat(running.pop("since"))
+    assert running == {
+        "id": canary, "environment": "production", "version": 2, "semantic": str(second.semantic),
+        "strategy": "canary", "share": 0.05,
+    }  # fmt: skip
+    says = f"(canary 5 % since {since:%Y-%m-%d %H:%M})"
+    assert f"{first.semantic}, {second.semantic} {says}" in shown()
+    assert f"production {says}" in shown("load")
+    monkeypatch.delenv("AIHUB_URL")
+    monkeypatch.setenv("AIHUB_HOME", str(hub.settings.home))
+    monkeypatch.setenv("AIHUB_DATABASE_URL", hub.settings.database_url)
+    monkeypatch.setenv("AIHUB_AUDIT_KEY", "k" * 32)
+    assert f"{first.semantic}, {second.semantic} {says}" in shown()
+    assert f"production {says}" in shown("load")
+    assert json.loads(shown("load", "--json"))["rollouts"][0]["share"] == 0.05
+    monkeypatch.setenv("AIHUB_URL", str(api.http.base_url))
     code, said = call("promote", "load", canary, "--reason", "good enough")
     assert (code, said) == (0, f"load {second.semantic} (version 2) serves in production\n")
     with Client(str(api.http.base_url), api_key=api.token) as client, pytest.raises(ConflictError):
@@ -54,6 +76,7 @@ def test_a_rollout_is_listed_promoted_and_stopped(
     code, said = call("stop", "load", shadow, "--reason", "worse", "--json")
     assert (code, json.loads(said)["id"]) == (0, shadow)
     assert call("list", "load")[1].startswith("Nothing runs")
+    assert api.get("/models/load").json()["rollouts"] == []
     ended = json.loads(call("list", "load", "--all", "--json")[1])["rollouts"]
     assert [one["id"] for one in ended] == [shadow, canary]
     assert call("stop", "load", "rol_0", "--reason", "none")[0] == 2
