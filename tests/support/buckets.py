@@ -115,11 +115,12 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Wire:
-    """A way to a server through which nothing comes while it is cut, or only so many bytes of each answer."""
+    """A way to a server through which nothing comes while it is cut, or only so many bytes of each answer or question."""
 
     target: tuple[str, int]
     is_cut: bool = False
     answer_bytes: int | None = None
+    question_bytes: int | None = None
     connections: int = 0
     _open: set[socket.socket] = field(default_factory=set)
 
@@ -140,7 +141,7 @@ class Wire:
 
     def mend(self) -> None:
         """Let everything through again."""
-        self.is_cut, self.answer_bytes = False, None
+        self.is_cut, self.answer_bytes, self.question_bytes = False, None, None
 
     def close(self) -> None:
         """Stop for good."""
@@ -166,11 +167,12 @@ class Wire:
         passed = 0
         with suppress(OSError):
             while piece := source.recv(65536):
-                if is_answer and self.answer_bytes is not None:
-                    piece = piece[: max(0, self.answer_bytes - passed)]
+                limit = self.answer_bytes if is_answer else self.question_bytes
+                if limit is not None:
+                    piece = piece[: max(0, limit - passed)]
                 target.sendall(piece)
                 passed += len(piece)
-                if is_answer and self.answer_bytes is not None and passed >= self.answer_bytes:
+                if limit is not None and passed >= limit:
                     break
         for end in (source, target):
             self._hang_up(end)

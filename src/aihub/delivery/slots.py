@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FAILED_TOPIC = "notify.job.failed"
 FIRST_PAUSE_S = 5.0
-STORE_PAUSE_S = 15.0
+STORE_PAUSE_S = 30.0
 """Until a job is tried again that found the bucket of artefacts and data sets away."""
 _LOG = logging.getLogger(__name__)
 

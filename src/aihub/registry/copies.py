@@ -101,7 +101,9 @@ def link(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(path, target)
-    except PermissionError:  # a file system without links
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links says so in many ways
         shutil.copyfile(path, target)
 
 

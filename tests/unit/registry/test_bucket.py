@@ -145,6 +145,22 @@ def test_large_file_goes_in_parts(
     assert copy.read_bytes() == content
 
 
+def test_upload_that_is_cut_off_is_no_object(
+    bucket: TrialBucket, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PART_BYTES", 5 << 20)
+    for content in (CONTENT, os.urandom(11 << 20)):
+        backing = behind(bucket, wire.url)
+        backing.owner.claim(backing.objects)
+        wire.question_bytes = len(content) // 3
+        with pytest.raises(StoreAwayError, match="does not answer"):
+            stored(tmp_path, backing, content)
+        assert bucket.names() == []
+        wire.mend()
+    path = stored(tmp_path, backing, content)
+    assert bucket.read(f"hub/datasets/{path.parent.name}/{path.name}") == content
+
+
 def test_copies_are_bounded_but_not_those_in_use(
     bucket: TrialBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
