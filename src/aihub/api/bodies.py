@@ -48,7 +48,8 @@ def parse(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         # The document is left out: it would be repeated in the answer.
-        raise json.JSONDecodeError(error.msg, "", 0) from None
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise json.JSONDecodeError(where, "", 0) from None
     if b"\\u0000" in body and _has_zero(value):
         raise json.JSONDecodeError("a text holds a zero character", "", 0)
     if max(body.count(b"["), body.count(b"{")) > MAX_DEPTH and _depth(value) > MAX_DEPTH:

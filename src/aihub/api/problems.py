@@ -37,6 +37,8 @@ _IN_WORDS = {
     TEXT: "holds a control character; remove it",
     SHA256: "is no SHA-256: 64 lower-case hexadecimal digits",
 }
+_NO_JSON = "json_invalid"
+"""Where a body is no JSON the framework gives as its field the place in the text."""
 _SENT = re.compile(r" \(got .*?\)(?=[.;,]|$)", re.DOTALL)
 _CODES = {
     400: "bad_request",
@@ -148,7 +150,8 @@ def _ours(request: Request, error: Exception) -> Response:
 def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was registered for
     found = [
-        FieldError(field=_field(one["loc"]), message=_message(one)) for one in error.errors()[:MAX_ERRORS]
+        FieldError(field="" if one["type"] == _NO_JSON else _field(one["loc"]), message=_message(one))
+        for one in error.errors()[:MAX_ERRORS]
     ]
     first = found[0]
     detail = f"{first.field}: {first.message}." if first.field else f"{first.message}."
@@ -171,6 +174,10 @@ def _field(location: Sequence[int | str]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == _NO_JSON:
+        return (
+            f"the body is not the JSON that is read here: {error.get('ctx', {}).get('error', '')}; correct it"
+        )
     words = _IN_WORDS.get(error.get("ctx", {}).get("pattern", ""))
     if words is not None:
         return words

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 from aihub.errors import ConfigError, did_you_mean
 from aihub.training.frequency import MAX_HORIZON_STEPS, parse_frequency, steps_per_day
 from aihub.training.strict import StrictModel
-from aihub.types import ModelType
+from aihub.types import ModelType, iso
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -206,7 +206,7 @@ class TrainingConfig(StrictModel):
         start, end = self.training_window
         if start is not None and end is not None and not start < end:
             raise ConfigError(
-                f"training_start ({start.isoformat()}) is not before training_end ({end.isoformat()}). Swap them.",
+                f"training_start ({iso(start)}) is not before training_end ({iso(end)}). Swap them.",
                 field="training_start",
             )
 

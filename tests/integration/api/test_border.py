@@ -242,6 +242,22 @@ def test_a_body_that_calls_itself_a_form_is_told_how_to_be_sent(api: Api) -> Non
     assert api.post("/ai/training/jobs/job_0/cancel", headers=form).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"config":\n {"a": NaN}}', "at line 2, column 8"),
+        (b'{"name": "a\\u0000"}', "zero character"),
+        (b"[" * 101 + b"]" * 101, "deeper than 100"),
+    ],
+)
+def test_a_body_that_is_no_json_is_told_where(api: Api, body: bytes, where: str) -> None:
+    answer = api.post("/ai/training/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_input")
+    assert answer.json().get("field") is None
+    assert where in answer.json()["detail"]
+    assert "correct it" in answer.json()["detail"]
+
+
 def test_where_something_is_read_its_head_is_too(hub: Hub, api: Api) -> None:
     register(hub)
     made = api.post("/ai/training/jobs", JOB).json()["job_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SEPARATORS = b",;\t|"
+_OPENING = re.compile(rb"(?:^|[,;\t|])\s*\"")
+_BOUNDARY = re.compile(rb"--[^,;\t|]{10,80}\r?")
+"""First line of a form with a file in it, as browsers and `curl -F` send it."""
 _UTF8_MARK, _WIDE_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _FIRST_ROWS = 3
 _OUTPUT_BYTES = MIB
@@ -189,7 +193,9 @@ class _ArrivingText:
         last, self.rest = self.rest, b""
         self._take([last])
         if self.opened:
-            raise self._wrong("a quote that begins here does not end. Close it.", row=self.rows + 1)
+            where = "begins here" if self.columns else "begins in the header line"
+            row = self.rows + 1 if self.columns else None
+            raise self._wrong(f"a quote that {where} does not end. Close it.", row=row)
         if not self.columns:
             raise self._wrong("is empty. Send a table with a header line.")
         if not self.rows and self.has_carriage_returns:
@@ -220,6 +226,9 @@ class _ArrivingText:
         """Join lines that a quoted field spans; yield each with the number of separators outside of quotes."""
         for line in lines:
             has_odd = line.count(b'"') % 2 == 1
+            if has_odd and not self.columns and not self.opened and not _OPENING.search(line):
+                # A header such as 5" pipe: a quote inside of a name opens nothing.
+                has_odd = False
             if not self.opened and not has_odd:
                 yield line, self._width(line) - 1 if b'"' in line else line.count(self.separator)
                 continue
@@ -247,6 +256,10 @@ class _ArrivingText:
         line = line.removeprefix(_UTF8_MARK)
         if line.lower().startswith(b"@relation"):
             raise self._wrong("is ARFF, which is not taken. Save it as CSV.")
+        if _BOUNDARY.fullmatch(line):
+            raise self._wrong(
+                "is a form with a file in it. Send the file itself as the body: curl --data-binary @FILE."
+            )
         counts = {bytes([one]): line.count(bytes([one])) for one in _SEPARATORS}
         self.separator = max(counts, key=lambda one: counts[one])
         self.header = line

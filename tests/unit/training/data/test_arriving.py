@@ -81,6 +81,8 @@ def test_limits_hold(content: bytes, limits: dict[str, int], words: str) -> None
         pytest.param(gzip.compress(b"PAR1 and more of it"), "holds parquet inside of gzip", id="parquet in gzip"),
         pytest.param(gzip.compress(gzip.compress(b"a\n1\n")), "holds gzip inside of gzip", id="gzip in gzip"),
         pytest.param(b"Exported by Meter 3\na,b\n1,2\n", "'Exported by Meter 3'; remove what stands above", id="title"),
+        pytest.param(b"--91d260a9f40b6c129a\r\nContent-Disposition: form-data\r\n\r\na,b\r\n", "is a form", id="form"),
+        pytest.param(b'a,"b\n1,2\n', "in the header line does not end", id="open quote"),
         pytest.param(b"sep=,\na,b,c\n1,2,3\n", "'sep=,'; remove", id="sep"),
     ],
 )  # fmt: skip
@@ -92,4 +94,5 @@ def test_what_is_no_table_is_named(content: bytes, message: str) -> None:
 
 def test_names_of_columns_are_read_as_training_reads_them() -> None:
     assert arrive("zeit,wärme\n1,2\n".encode("cp1252")).columns == ("zeit", "wärme")
+    assert arrive(b'a,5" pipe\n1,2\n').columns == ("a", '5" pipe')
     assert arrive(b'a,"b\nc"\n1,2\n').columns == ("a", "b\nc")
