@@ -67,7 +67,8 @@ def held(
     """
     name = folder(settings) / f"{owner}.{secrets.token_hex(6)}"
     if data.get("url") is None:
-        with _uploaded(backing, datasets.resolve(settings, engine, data, tenant=tenant), name) as path:
+        located = datasets.resolve(settings, engine, data, tenant=tenant)
+        with _uploaded(backing, located, name, check) as path:
             yield path
         return
     url = datasets.checked_url(settings, data)
@@ -80,7 +81,7 @@ def held(
 
 
 @contextmanager
-def _uploaded(backing: Backing, located: Located, name: Path) -> Iterator[Path]:
+def _uploaded(backing: Backing, located: Located, name: Path, check: Callable[[], None]) -> Iterator[Path]:
     """Yield the file of an uploaded table, which stays for the run, or one that lies here anyway."""
     if located.dataset is None:
         yield located.path
@@ -88,7 +89,7 @@ def _uploaded(backing: Backing, located: Located, name: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         label = located.dataset.name
         try:
-            path = stack.enter_context(backing.held(located.path, located.dataset.digest, name))
+            path = stack.enter_context(backing.held(located.path, located.dataset.digest, name, check))
         except ArtifactError as error:
             raise DataError(f"is not in the store ({error}). Upload it again.", file=label) from None
         if not path.is_file():

@@ -52,7 +52,7 @@ class Backing(Protocol):
     ) -> AbstractContextManager[Path]:
         """Return a folder in which those of the `given` files of `root` lie that can be had; publishes what is added to it.
 
-        `check` raises where that is to stop; it is asked while the files cannot be stored.
+        `check` raises where that is to stop; it is asked while files are fetched, or cannot be stored.
 
         Raises
         ------
@@ -60,8 +60,13 @@ class Backing(Protocol):
             A file could not be asked for, or not be stored.
         """
 
-    def held(self, path: Path, digest: str, name: Path) -> AbstractContextManager[Path]:
-        """Return the file, which stays until the end of the block, at `path` or under a `name` of its own. Raises as `bring`."""
+    def held(
+        self, path: Path, digest: str, name: Path, check: Callable[[], None]
+    ) -> AbstractContextManager[Path]:
+        """Return the file, which stays until the end of the block, at `path` or under a `name` of its own.
+
+        `check` raises where that is to stop; it is asked while the file is fetched. Raises as `bring`.
+        """
 
     def keep(self, paths: Sequence[Path]) -> None:
         """Let these files stay on this machine for the time being: they are in use."""
@@ -109,9 +114,9 @@ class SharedFolder:
         yield root
 
     @contextmanager
-    def held(self, path: Path, digest: str, name: Path) -> Iterator[Path]:
+    def held(self, path: Path, digest: str, name: Path, check: Callable[[], None]) -> Iterator[Path]:
         """Yield the file itself."""
-        del digest, name
+        del digest, name, check
         yield path
 
     def keep(self, paths: Sequence[Path]) -> None:

@@ -57,8 +57,8 @@ class Bucket:
     def __post_init__(self) -> None:
         object.__setattr__(self, "trash", Trash(self.objects))
 
-    def bring(self, path: Path, digest: str) -> None:
-        """Let a whole copy lie at `path`. Asks the bucket only where there is none.
+    def bring(self, path: Path, digest: str, check: Callable[[], None] = lambda: None) -> None:
+        """Let a whole copy lie at `path`. Asks the bucket only where there is none; `check` may end the fetch.
 
         Raises
         ------
@@ -71,13 +71,13 @@ class Bucket:
             if copies.use(path, digest):
                 return
             for _ in range(TRIES):
-                if self._fetch(path, digest):
+                if self._fetch(path, digest, check):
                     self._trim(path)
                     return
         message = f"{self.objects.address}/{_key(path)} has other content than its name says; restore the object from a copy"
         raise ArtifactError(message)
 
-    def _fetch(self, path: Path, digest: str) -> bool:
+    def _fetch(self, path: Path, digest: str, check: Callable[[], None]) -> bool:
         """Copy the object; False where its content has another digest."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
@@ -86,6 +86,7 @@ class Bucket:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 for piece in self._pieces(_key(path)):
+                    check()
                     found.update(piece)
                     file.write(piece)
                 file.flush()
@@ -150,7 +151,7 @@ class Bucket:
                 for path, digest in given.items():
                     # What cannot be had is not there; whoever looks for it says what that means.
                     with suppress(ArtifactError):
-                        self.bring(path, digest)
+                        self.bring(path, digest, check)
                         copies.link(path, folder / path.relative_to(root))
             yield folder
             for made in sorted(folder.glob("??/[!.]*")):
@@ -175,9 +176,9 @@ class Bucket:
                 return
 
     @contextmanager
-    def held(self, path: Path, digest: str, name: Path) -> Iterator[Path]:
+    def held(self, path: Path, digest: str, name: Path, check: Callable[[], None]) -> Iterator[Path]:
         """Yield `name`, a link to the copy at `path`: removing copies does not reach it."""
-        self.bring(path, digest)
+        self.bring(path, digest, check)
         try:
             with _disk(name):
                 copies.link(path, name)

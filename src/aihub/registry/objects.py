@@ -30,7 +30,7 @@ PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 4
 PIECE_BYTES = 1 << 20
 CONNECT_TIMEOUT_S = 3
-SILENCE_TIMEOUT_S = 60
+SILENCE_TIMEOUT_S = 20
 REQUEST_TIMEOUT_S = 3600
 RETRY_FOR_S = 10
 """How long one request is repeated where the store is busy or away."""

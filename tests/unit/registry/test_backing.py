@@ -36,7 +36,7 @@ def test_only_a_hub_with_a_bucket_imports_what_talks_to_one_and_says_where_it_is
 
 def test_shared_folder_is_the_file_itself(tmp_path: Path) -> None:
     folder, path = SharedFolder(), tmp_path / "ab" / "abc"
-    with folder.held(path, "abc", tmp_path / "name") as held:
+    with folder.held(path, "abc", tmp_path / "name", lambda: None) as held:
         assert held == path
     with folder.workspace(tmp_path, {}, lambda: None) as workspace:
         assert workspace == tmp_path

@@ -267,10 +267,23 @@ def test_held_copy_outlives_the_removal_of_copies(bucket: TrialBucket, tmp_path:
     backing = behind(bucket)
     path = stored(tmp_path, backing)
     name = tmp_path / "fetched" / "job_1-1.0a"
-    with backing.held(path, DIGEST, name) as held:
+    with backing.held(path, DIGEST, name, lambda: None) as held:
         path.unlink()
         assert held.read_bytes() == CONTENT
     assert not name.exists()
+
+
+def test_stop_ends_a_fetch_and_leaves_nothing(bucket: TrialBucket, tmp_path: Path) -> None:
+    backing = behind(bucket)
+    stored(tmp_path / "a", backing)
+
+    def check() -> None:
+        raise StoppedError("enough")
+
+    name = tmp_path / "b" / "fetched" / "job_1-1.0a"
+    with pytest.raises(StoppedError), backing.held(place(tmp_path / "b"), DIGEST, name, check):
+        pytest.fail("it was fetched")
+    assert list((tmp_path / "b").glob("??/*")) == []
 
 
 def test_kept_copies_count_as_used(bucket: TrialBucket, tmp_path: Path) -> None:
