@@ -128,6 +128,8 @@ def check(body: bytes, *, max_rows: int, max_bytes: int) -> None:
     rows, schema = summary.get(_ROWS), summary.get(_SCHEMA)
     if not isinstance(rows, int) or not isinstance(schema, list):
         raise _damaged()
+    if rows == 0:
+        raise InputError("the Parquet file has no rows; send some")
     if rows > max_rows:
         raise InputError(f"more than {max_rows:,} rows; send them in several requests")
     if _WORD * rows * len(schema) > max_bytes:

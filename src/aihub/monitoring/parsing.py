@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from aihub.errors import DataError, InputError
-from aihub.monitoring import parquet
+from aihub.monitoring import delimited, parquet
+from aihub.monitoring.actual_times import NO_TIME, read_times
+from aihub.monitoring.log import MAX_NAME
 from aihub.monitoring.predictions import parse_id
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ ID_COLUMN = "prediction_id"
 _SERIES = ("series", "series_id")
 _STAMPS = ("timestamp", "target_timestamp")
 _VALUES = ("actual", "value")
-_NO_TIME = np.int64(-(1 << 63))
-_FIRST_US, _LAST_US = -2_208_988_800_000_000, 4_102_444_800_000_000  # 1900 to 2100
+_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class ActualTable:
     ) -> ActualTable:
         """Make a table of arrays that are known to be sound; NaN in `value` is not."""
         n = len(value)
-        stamps = np.full(n, _NO_TIME) if target is None else target.astype("datetime64[us]").astype(np.int64)
+        stamps = np.full(n, NO_TIME) if target is None else target.astype("datetime64[us]").astype(np.int64)
         numbers = np.full(n, -1, np.int64) if ids is None else ids
         return cls(row=np.arange(1, n + 1), ids=numbers, target_us=stamps, series=series, value=value)
 
@@ -87,7 +86,7 @@ class ActualTable:
     @property
     def has_time(self) -> NDArray[np.bool_]:
         """Whether each row has a time."""
-        found: NDArray[np.bool_] = self.target_us != _NO_TIME
+        found: NDArray[np.bool_] = self.target_us != NO_TIME
         return found
 
 
@@ -102,6 +101,7 @@ def parse(body: bytes, content_type: str, context: VersionContext) -> ActualTabl
         The upload cannot be read at all, or lacks a column. Single bad rows raise nothing, they are in `rejected`.
     """
     kind = content_type.partition(";")[0].strip().lower()
+    is_longer: NDArray[np.bool_] | None = None
     try:
         match kind:
             case "application/json" | "":
@@ -109,7 +109,11 @@ def parse(body: bytes, content_type: str, context: VersionContext) -> ActualTabl
             case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
                 frame = _from_records([_line(line) for line in body.splitlines() if line.strip()])
             case "text/csv":
-                frame = pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)
+                numbers = (*_VALUES, context.target)
+                used = (*numbers, ID_COLUMN, *_stamp_names(context), *_series_names(context))
+                frame, is_longer = delimited.read(
+                    body, used=used, numbers=numbers, max_bytes=MAX_UNPACKED_BYTES
+                )
             case "application/vnd.apache.parquet" | "application/parquet" | "application/x-parquet":
                 frame = _from_parquet(body)
             case _:
@@ -120,11 +124,18 @@ def parse(body: bytes, content_type: str, context: VersionContext) -> ActualTabl
     except (pl.exceptions.PolarsError, ValueError, OSError, RecursionError) as error:
         message = f"the actuals cannot be read: {str(error)[:200]}; send rows with timestamp (and series) or {ID_COLUMN}, and actual"
         raise DataError(message) from error
-    return tabled(frame, context)
+    return tabled(frame, context, is_longer=is_longer)
 
 
-def tabled(frame: pl.DataFrame, context: VersionContext) -> ActualTable:
+def tabled(
+    frame: pl.DataFrame, context: VersionContext, *, is_longer: NDArray[np.bool_] | None = None
+) -> ActualTable:
     """Check the columns of a frame, row by row.
+
+    Parameters
+    ----------
+    is_longer
+        Rows that had more fields than there are columns, which are rejected.
 
     Raises
     ------
@@ -132,36 +143,62 @@ def tabled(frame: pl.DataFrame, context: VersionContext) -> ActualTable:
         There is no column of values, or neither one of times nor one of prediction ids.
     """
     value_name = _found(frame, (*_VALUES, context.target))
-    stamp_name = _found(frame, (*_STAMPS, context.timestamp_column))
-    series_name = _found(frame, (*_SERIES, context.series_column))
+    stamp_name = _found(frame, _stamp_names(context))
+    series_name = _found(frame, _series_names(context))
     if value_name is None or (stamp_name is None and ID_COLUMN not in frame.columns):
         message = f"actuals need a column 'actual' (or {context.target!r}), and {ID_COLUMN!r} or 'timestamp' (with 'series')"
-        raise DataError(message)
+        has = ", ".join(repr(name[:40]) for name in frame.columns[:_SHOWN])
+        raise DataError(f"{message}; what was sent has {has or 'no rows'}")
     n = frame.height
     value, bad_value = _numbers(frame.get_column(value_name))
     ids, bad_id = _no_ids(n) if ID_COLUMN not in frame.columns else _ids(frame.get_column(ID_COLUMN))
     series = None if series_name is None else frame.get_column(series_name).cast(pl.String)
     stamps, bad_stamp = _no_times(n)
     if stamp_name is not None:
-        stamps, bad_stamp = _times(frame.get_column(stamp_name), context.stamp_zone, series)
-    reasons: dict[int, str] = {}
-    no_key = (ids < 0) & (stamps == _NO_TIME)
+        stamps, bad_stamp = read_times(frame.get_column(stamp_name), context.stamp_zone, series)
     nothing = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
-    for at in np.flatnonzero(bad_value | bad_stamp | bad_id | no_key).tolist():
-        if nothing[at]:
-            reasons[at] = "the row is empty, or no object of column and value"
-        elif bad_value[at]:
-            reasons[at] = f"{value_name} is no finite number"
-        elif bad_stamp[at]:
-            reasons[at] = f"{stamp_name} is no time between 1900 and 2100; write 2026-01-31T14:00:00Z"
-        elif bad_id[at]:
-            reasons[at] = f"{ID_COLUMN} is no id that a prediction was answered with"
-        else:
-            reasons[at] = f"neither a time nor a {ID_COLUMN}"
-    if series is not None and series.null_count():
-        for at in np.flatnonzero(series.is_null().to_numpy() & (ids < 0)).tolist():
-            reasons.setdefault(at, f"{series_name} is missing")
+    no_key = (ids < 0) & (stamps == NO_TIME)
+    faults: list[tuple[NDArray[np.bool_], str]] = [
+        (
+            _or_no(is_longer, n),
+            "has more fields than the header has columns; a value with a comma needs quotes",
+        ),
+        (nothing, "the row is empty, or no object of column and value"),
+        (bad_value, f"{value_name} is no finite number"),
+        (bad_stamp, f"{stamp_name} is no time between 1900 and 2100; write 2026-01-31T14:00:00Z"),
+        (bad_id, f"{ID_COLUMN} is no id that a prediction was answered with"),
+        (no_key, f"neither a time nor a {ID_COLUMN}"),
+    ]
+    if series is not None:
+        faults += [(bad, f"{series_name} {reason}") for bad, reason in _series_faults(series, ids)]
+    reasons: dict[int, str] = {}
+    for bad, reason in faults:
+        for at in np.flatnonzero(bad).tolist():
+            reasons.setdefault(at, reason)
     return _kept(value, stamps, ids, series, reasons)
+
+
+def _stamp_names(context: VersionContext) -> Sequence[str]:
+    return (*_STAMPS, context.timestamp_column)
+
+
+def _series_names(context: VersionContext) -> Sequence[str]:
+    return (*_SERIES, context.series_column)
+
+
+def _or_no(given: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
+    return np.zeros(n, bool) if given is None else given
+
+
+def _series_faults(series: pl.Series, ids: NDArray[np.int64]) -> list[tuple[NDArray[np.bool_], str]]:
+    """Rows whose series cannot be used, and why."""
+    is_long = (series.str.len_chars() > MAX_NAME).fill_null(value=False)
+    has_zero = series.str.contains("\0", literal=True).fill_null(value=False)
+    return [
+        (series.is_null().to_numpy() & (ids < 0), "is missing"),
+        (is_long.to_numpy(), f"has more than {MAX_NAME} characters"),
+        (has_zero.to_numpy(), "holds a zero character"),
+    ]
 
 
 def _kept(
@@ -200,83 +237,11 @@ def _numbers(column: pl.Series) -> tuple[FloatArray, NDArray[np.bool_]]:
 
 
 def _no_times(n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    return np.full(n, _NO_TIME), np.zeros(n, bool)
+    return np.full(n, NO_TIME), np.zeros(n, bool)
 
 
 def _no_ids(n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return np.full(n, -1, np.int64), np.zeros(n, bool)
-
-
-def _times(
-    column: pl.Series, zone: str, series: pl.Series | None
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Microseconds since 1970; times without an offset are wall clock of `zone`. Missing is no fault here, what cannot be read is."""
-    missing = column.is_null().to_numpy()
-    if column.dtype == pl.Date:
-        column = column.cast(pl.Datetime("us"))
-    if isinstance(column.dtype, pl.Datetime):
-        is_naive = np.full(len(column), column.dtype.time_zone is None)
-        micros = column.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy()
-    elif column.dtype == pl.String:
-        micros, is_naive = _read_times(column)
-    else:
-        micros, is_naive = np.full(len(column), _NO_TIME), np.zeros(len(column), bool)
-    bad = (micros < _FIRST_US) | (micros > _LAST_US)
-    if zone != "UTC" and (is_naive & ~bad).any():
-        micros = _placed(micros, is_naive & ~bad, zone, series)
-    micros = np.where(bad, _NO_TIME, micros)
-    return micros, bad & ~missing
-
-
-def _read_times(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Microseconds since 1970, and which of the times have no offset."""
-    text = column.str.strip_chars().str.replace(" ", "T", literal=True)
-    bare = text.str.strip_suffix("Z").str.strip_suffix("+00:00")
-    is_naive = (text == bare).fill_null(value=False).to_numpy().copy()
-    found = bare.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-    micros = found.dt.epoch("us").fill_null(int(_NO_TIME)).to_numpy().copy()
-    for at in np.flatnonzero((micros == _NO_TIME) & column.is_not_null().to_numpy()).tolist():
-        try:
-            stamp = datetime.fromisoformat(column[at].strip())
-        except ValueError:
-            continue
-        is_naive[at] = stamp.tzinfo is None
-        stamp = stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp
-        micros[at] = round(stamp.timestamp() * 1e6)
-    return micros, is_naive
-
-
-def _placed(
-    micros: NDArray[np.int64], chosen: NDArray[np.bool_], zone: str, series: pl.Series | None
-) -> NDArray[np.int64]:
-    """Read the chosen times as wall clock of `zone`, as training and `serving.stamps.micros` do.
-
-    Of an hour that a clock set back repeats, the first stamp of a series is the earlier one; an hour that the clock
-    skipped is the one after it.
-    """
-    wall = pl.Series("wall", micros[chosen]).cast(pl.Datetime("us"))
-    names = pl.Series("series", [""] * len(wall)) if series is None else series.filter(pl.Series(chosen))
-    keys = pl.DataFrame([wall, names.alias("series")])
-    turns = keys.select(
-        pl.when(pl.struct(pl.all()).is_first_distinct())
-        .then(pl.lit("earliest"))
-        .otherwise(pl.lit("latest"))
-        .alias("turn")
-    )
-    hour = pl.duration(hours=1)
-    placed = keys.hstack(turns).select(
-        pl.col("wall")
-        .dt.replace_time_zone(zone, ambiguous=pl.col("turn"), non_existent="null")
-        .fill_null(
-            (pl.col("wall") - hour).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-            + hour
-        )
-        .dt.epoch("us")
-        .fill_null(pl.col("wall").dt.epoch("us"))
-    )
-    out = micros.copy()
-    out[chosen] = placed.to_series().to_numpy()
-    return out
 
 
 def _ids(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -334,7 +299,9 @@ def _from_records(rows: Sequence[Any]) -> pl.DataFrame:
 
 
 def _column(values: Sequence[Any]) -> pl.Series:
-    """Numbers as numbers, everything else as text; what is neither is missing."""
+    """Numbers as numbers, true and false too, everything else as text; what is neither is missing."""
+    if any(v is True or v is False for v in values) and all(v is None or isinstance(v, bool) for v in values):
+        return pl.Series(values=values, dtype=pl.Boolean)
     if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
         return pl.Series(values=[None if v is None else _float(v) for v in values], dtype=pl.Float64)
     return pl.Series(

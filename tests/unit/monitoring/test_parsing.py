@@ -155,3 +155,22 @@ def test_a_damaged_parquet_file_is_refused_and_ends_nothing() -> None:
         mutant[int(rng.integers(len(body)))] ^= int(rng.integers(1, 256))
         with suppress(InputError):
             parse(bytes(mutant), "application/parquet", VersionContext())
+
+
+def test_rows_without_use_are_named_and_keep_no_other_out() -> None:
+    rows = [
+        {"time": "2026-01-31", "load": 1, "site": "x" * 257},
+        {"time": "2026-01-31", "load": 1, "site": "a\0"},
+        {"time": "2026-01-31", "load": 1, "site": None},
+        {"time": "2026-01-31", "load": 1, "site": "a"},
+    ]
+    table = read(rows)
+    assert (len(table), [one.row for one in table.rejected]) == (1, [1, 2, 3])
+    reasons = [one.reason for one in table.rejected]
+    assert reasons == ["site has more than 256 characters", "site holds a zero character", "site is missing"]
+
+
+def test_true_and_false_are_one_and_zero() -> None:
+    rows = [{"time": f"2026-01-0{at}", "load": value} for at, value in ((1, True), (2, False), (3, None))]
+    table = read(rows)
+    assert (table.value.tolist(), [one.row for one in table.rejected]) == ([1.0, 0.0], [3])
