@@ -12,6 +12,7 @@ from aihub.cli.options import is_remote, json_option
 from aihub.errors import NotFoundError
 from aihub.hub import opened
 from aihub.registry.records import PRODUCTION
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from aihub.registry.records import Deployment
@@ -85,7 +86,7 @@ def _beside(registry: Registry, name: str | None = None) -> list[dict[str, Any]]
             "semantic": str(one.semantic),
             "strategy": one.progress.strategy.kind,
             "share": one.progress.share,
-            "since": one.progress.started_at.isoformat(),
+            "since": iso(one.progress.started_at),
         }
         for one in found
         if name in (None, one.model)

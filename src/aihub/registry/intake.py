@@ -16,6 +16,7 @@ from aihub.registry.lineage import Lineage, packages
 from aihub.registry.loading import load_predictor, load_stored
 from aihub.registry.queries import Queries
 from aihub.store.tables import versions
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,7 @@ def _lineage_of(artifact: Artifact, requested_by: str, now: datetime) -> Lineage
     known = dict(artifact.manifest.lineage)
     if not known:
         return None
-    return Lineage.from_dict({**known, "requested_by": requested_by, "created_at": now.isoformat()})
+    return Lineage.from_dict({**known, "requested_by": requested_by, "created_at": iso(now)})
 
 
 def _lineage(config: Mapping[str, Any], requested_by: str, now: datetime) -> Lineage:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import InputError
 from aihub.registry.versioning import Identity, digest_of, identity
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,7 @@ class Lineage:
             "config": dict(self.config),
             "data": dict(self.data),
             "packages": dict(self.packages),
-            "created_at": self.created_at.astimezone(UTC).isoformat(),
+            "created_at": iso(self.created_at),
         }
 
     @classmethod

@@ -21,6 +21,7 @@ from aihub.store import outbox
 from aihub.store import validations as rows
 from aihub.store.tables import versions
 from aihub.store.validation_tables import validations
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,7 @@ class Validation:
             "effect": self.effect.value,
             "validated_by": self.actor,
             "reason": self.reason,
-            "created_at": self.created_at.isoformat(),
+            "created_at": iso(self.created_at),
         }
 
 

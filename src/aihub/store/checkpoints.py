@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from aihub.errors import ConflictError, InputError
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy.engine import Connection
 
@@ -96,7 +97,7 @@ def make(
             tenant=tenant,
             sequence=verdict.events,
             hash=verdict.head,
-            at=now.astimezone(UTC).isoformat(),
+            at=iso(now),
             public_key=signer.public_key,
         )
         made.append(Checkpoint(**{**vars(plain), "signature": signer.sign(plain.message())}))

@@ -11,6 +11,7 @@ import numpy as np
 
 from aihub.errors import ConfigError, DataError
 from aihub.training.progress import Watch
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +74,7 @@ class BacktestResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able figures."""
-        folds = [
-            {**asdict(fold), "start": fold.start.isoformat(), "end": fold.end.isoformat()}
-            for fold in self.folds
-        ]
+        folds = [{**asdict(fold), "start": iso(fold.start), "end": iso(fold.end)} for fold in self.folds]
         return {
             "folds": folds,
             "metrics": self.metrics,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import DataError
+from aihub.types import iso
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -79,8 +80,8 @@ class DataFingerprint:
         return {
             "sha256": self.sha256,
             "rows": self.rows,
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
+            "start": iso(self.start),
+            "end": iso(self.end),
         }
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from aihub.errors import InputError
-from aihub.types import ModelType, Outcome, Severity
+from aihub.types import ModelType, Outcome, Severity, iso
 from aihub.validation.results import SCHEMA_VERSION, CheckResult, Finding, ValidationReport
 
 KIND = "aihub.validation-report"
@@ -163,7 +163,10 @@ def _scalar(value: Any) -> Any:
         return value
     if isinstance(value, int):
         return int(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        # Rows of a user's own table may have times without a zone; these stay as they are.
+        return iso(value) if value.tzinfo else value.isoformat()
+    return str(value)
 
 
 def _token(key: object) -> str:

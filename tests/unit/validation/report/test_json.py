@@ -103,7 +103,7 @@ def test_numpy_dates_and_sets_become_json(failed_report: ValidationReport) -> No
     assert document["non_finite"] == {"/results/0/findings/0/observed": "nan"}
     assert seen["extra"] == {
         "array": [0, 1],
-        "when": "2026-01-01T00:00:00+00:00",
+        "when": "2026-01-01T00:00:00Z",
         "set": ["a", "b"],
         "path": "x",
         "flag": True,
