@@ -85,7 +85,12 @@ class TestGoodModel:
         models = {m["model"]: m for m in answered(aihub(folder, "models", "--json"))["models"]}
         # Other tests of this folder add versions, in any order.
         assert models["meter"].pop("versions") >= 1
-        assert models["meter"] == {"model": "meter", "production": "v1.0.0", "kind": "forecast/1"}
+        assert models["meter"] == {
+            "model": "meter",
+            "production": "v1.0.0",
+            "kind": "forecast/1",
+            "rollouts": [],
+        }
 
     def test_answers_for_tomorrow_with_an_interval(self, folder: Path, delivered: Any) -> None:
         assert delivered["passed"]
