@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,11 +116,8 @@ def register(
     """A version of an artefact that no library could load; `files` lie beside the model."""
     digest = hub.artifacts.put(pack({"model.json": content, **files}, Manifest(kind="forecast/1", name=name)))
     config = {"model_type": "forecast", "features": ["t"], "target": "load", "algorithm": "lgbm", "seed": 0}
-    lineage = collect(
-        {**config, **given.pop("config", {})}, {"sha256": "0" * 64, "rows": 10}, requested_by="ann", now=NOW
-    )
-    if commit := given.pop("commit", None):
-        lineage = replace(lineage, git_commit=commit)
+    data, git = {"sha256": "0" * 64, "rows": 10}, (given.pop("commit", None), None)
+    lineage = collect({**config, **given.pop("config", {})}, data, requested_by="ann", now=NOW, git=git)
     arguments = {"status": "candidate", "actor": "ann", "now": NOW, "report": {"passed": True}, **given}
     return hub.registry_of(tenant).register_version(name, digest, lineage, **arguments)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +51,8 @@ def register(registry: Registry, *, passed: bool | None = True, policy: Any = No
         "spec": None if policy is None else {"policy": policy},
         **given,
     }
-    lineage = collect(config, {"sha256": "0" * 64, "rows": 10}, requested_by="ann", now=NOW)
-    if commit is not None:
-        lineage = replace(lineage, git_commit=commit)
+    data = {"sha256": "0" * 64, "rows": 10}
+    lineage = collect(config, data, requested_by="ann", now=NOW, git=(commit, None))
     return registry.register_version(arguments.pop("model", MODEL), digest, lineage, **arguments)
 
 

@@ -105,7 +105,8 @@ class DeliveryRules(RuleBasedStateMachine):
 
     def counts(self) -> list[int]:
         tables = (audit, deployment_table, approval_table, decisions, rollout_table)
-        return [self.rows(sa.select(sa.func.count()).select_from(table))[0][0] for table in tables]
+        each = (sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in tables)
+        return list(self.rows(sa.select(*each))[0])
 
     def version(self, index: int) -> int:
         return index % self.made + 1
