@@ -12,7 +12,10 @@ from aihub.api.context import Caller, Needs
 from aihub.api.pages import Cursor, Limit, Page, cut, decode
 from aihub.api.problems import TEXT, documented
 from aihub.api.views import Instant
+from aihub.errors import NotFoundError
 from aihub.store.audit_pages import find_events
+from aihub.store.engine import read
+from aihub.types import OPERATOR_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,10 @@ Start = Annotated[Instant | None, Query(description="From this time on.")]
 End = Annotated[Instant | None, Query(description="Before this time.")]
 Before = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="Older than the event of this sequence.")
+]
+OfOperators = Annotated[
+    bool,
+    Query(description="What operators did to the hub itself, such as a new tenant, instead; for operators."),
 ]
 Text = Annotated[str | None, Query(max_length=256, pattern=TEXT)]
 
@@ -57,21 +64,24 @@ class AuditVerdictView(BaseModel):
 @router.get("/audit", summary="Read the audit log", responses=documented())
 def list_events(
     who: AuditReader,
+    *,
     subject: Text = None,
     action: Text = None,
     actor: Text = None,
     start: Start = None,
     end: End = None,
     before: Before = None,
+    of_operators: OfOperators = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEvent]:
     """Events of the tenant, newest first."""
     page_before = decode(KIND, cursor)
-    with who.reading() as connection:
+    tenant = _chain(who, of_operators=of_operators)
+    with read(who.hub.engine, tenant=tenant) as connection:
         rows = find_events(
             connection,
-            tenant=who.tenant,
+            tenant=tenant,
             actor=actor or None,
             action=action or None,
             subject=subject or None,
@@ -84,17 +94,25 @@ def list_events(
     return Page(items=[_event(row) for row in page], next=following)
 
 
+def _chain(who: Caller, *, of_operators: bool) -> str:
+    if of_operators and not who.identity.is_operator:
+        # As for any tenant that is not the caller's.
+        raise NotFoundError("tenant", OPERATOR_TENANT)
+    return OPERATOR_TENANT if of_operators else who.tenant
+
+
 def _event(row: Mapping[Any, Any]) -> AuditEvent:
     return AuditEvent(**{name: row[name] for name in AuditEvent.model_fields})
 
 
 @router.get("/audit/verify", summary="Check the audit log", responses=documented())
-def verify(who: AuditReader) -> AuditVerdictView:
+def verify(who: AuditReader, *, of_operators: OfOperators = False) -> AuditVerdictView:
     """Walk the tenant's whole chain; about 12 microseconds an event."""
-    with who.reading() as connection:
-        verdict = who.hub.audit.verify(connection, tenant=who.tenant)
+    tenant = _chain(who, of_operators=of_operators)
+    with read(who.hub.engine, tenant=tenant) as connection:
+        verdict = who.hub.audit.verify(connection, tenant=tenant)
     return AuditVerdictView(
-        tenant=who.tenant,
+        tenant=tenant,
         is_intact=verdict.is_intact,
         events=verdict.events,
         first_bad=verdict.first_bad,

@@ -75,8 +75,10 @@ class Elsewhere:
 
     def events(self, *, tenant: str | None, limit: int, **wanted: Any) -> list[Shown]:
         """Events of one tenant."""
-        with _of(tenant, self.client) as client:
-            return [event.raw for event in client.audit.list(limit=limit, **wanted)]
+        of_operators = tenant == OPERATOR_TENANT
+        with _of(None if of_operators else tenant, self.client) as client:
+            found = client.audit.list(limit=limit, of_operators=of_operators, **wanted)
+            return [event.raw for event in found]
 
     def verdicts(
         self, *, tenant: str | None, marks: Mapping[str, Mapping[int, str]] | None = None
@@ -84,10 +86,16 @@ class Elsewhere:
         """Let the hub verify the chains of the tenants within reach; it knows no checkpoints kept elsewhere."""
         del marks
         found: list[Shown] = []
-        for name in [tenant] if tenant else self._reach():
-            with _of(name, self.client) as client:
-                found.append(client.audit.verify())
+        for name in [tenant] if tenant else self._chains():
+            of_operators = name == OPERATOR_TENANT
+            with _of(None if of_operators else name, self.client) as client:
+                found.append(client.audit.verify(of_operators=of_operators))
         return found
+
+    def _chains(self) -> list[str | None]:
+        """Tenants whose audit log the caller may read; only operators reach several, and that of what operators did."""
+        reach = self._reach()
+        return reach if reach == [None] else [OPERATOR_TENANT, *reach]
 
     def _reach(self) -> list[str | None]:
         """Tenants in which the caller may act: nobody may in one that is switched off."""

@@ -78,6 +78,7 @@ class Audit:
         start: datetime | None = None,
         end: datetime | None = None,
         before: int | None = None,
+        of_operators: bool = False,
     ) -> Iterator[AuditEvent]:
         """Yield the events of the tenant, newest first.
 
@@ -87,6 +88,8 @@ class Audit:
             Period, from `start` on and before `end`; with a time zone.
         before
             Older than the event of this sequence.
+        of_operators
+            What operators did to the hub itself instead; for operators.
         """
         pages = self._connection.pages(
             "/audit",
@@ -97,12 +100,13 @@ class Audit:
             start=None if start is None else start.isoformat(),
             end=None if end is None else end.isoformat(),
             before=before,
+            of_operators=of_operators or None,
         )
         return map(AuditEvent.of, pages)
 
-    def verify(self) -> dict[str, Any]:
+    def verify(self, *, of_operators: bool = False) -> dict[str, Any]:
         """Let the hub walk the whole chain and say whether anything was changed, and where first."""
-        verdict: dict[str, Any] = self._connection.get("/audit/verify")
+        verdict: dict[str, Any] = self._connection.get("/audit/verify", of_operators=of_operators or None)
         return verdict
 
 

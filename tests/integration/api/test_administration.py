@@ -74,13 +74,25 @@ def test_an_operator_sees_every_tenant_and_others_their_own(hub: Hub, api: Api, 
     assert "ann" in call("keys", "list")[1], "a tenant that is switched off does not hide the others"
     _json(call("tenants", "set", "north", "--active", "--json"))
     chains = _json(call("audit", "verify", "--json"))["chains"]
-    assert {chain["tenant"] for chain in chains} >= {"default", "north"}
+    assert {chain["tenant"] for chain in chains} >= {"*", "default", "north"}
     assert "nora" not in call("keys", "list", key=api.token)[1]
     assert _json(call("audit", "verify", "--json", key=api.token))["chains"][0]["tenant"] == "default"
     assert call("tenants", "list", key=api.token)[0] == 2
     viewer = give_key(hub, "eve", role=Role.VIEWER)
     code, _, err = call("keys", "create", "--principal", "eve", "--role", "admin", key=viewer)
     assert (code, "keys:write" in err) == (2, True)
+
+
+def test_what_operators_did_is_for_operators(api: Api, call: Call) -> None:
+    _json(call("tenants", "create", "south", "--json"))
+    _json(call("keys", "create", "--tenant", "*", "--principal", "opal", "--role", "admin", "--json"))
+    events = _json(call("audit", "list", "--tenant", "*", "--json"))["events"]
+    assert events[0]["action"] == "key.created"
+    (chain,) = _json(call("audit", "verify", "--tenant", "*", "--json"))["chains"]
+    assert (chain["tenant"], chain["is_intact"], chain["events"]) == ("*", True, events[0]["sequence"])
+    for path in ("/audit", "/audit/verify"):
+        assert api.get(f"{path}?of_operators=true").status_code == 404
+    assert call("audit", "list", "--tenant", "*", key=api.token)[0] == 2
 
 
 def test_checkpoints_are_compared_where_the_database_is(call: Call) -> None:
