@@ -36,6 +36,8 @@ MLFLOW_OFF = "off"
 """Stands for an MLflow address where there is to be no mirror."""
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9][A-Za-z0-9._=-]*)*/?")
 """A bucket, and under which names in it the hub's objects begin."""
+MIN_FREE_BYTES = 1 << 30
+"""Room on the disk of `Settings.home` below which the hub says that it will soon be full."""
 DEFAULT_TENANT = "default"
 """Tenant that is meant where none is named."""
 AUDIT_KEY_BYTES = 32
@@ -148,6 +150,9 @@ class Settings(BaseModel):
         Address that takes OpenTelemetry traces by OTLP over HTTP; empty: no traces (`AIHUB_OTEL_ENDPOINT`).
     stop_timeout_s
         Longest time that a stop waits for requests and jobs to end (`AIHUB_STOP_TIMEOUT_S`).
+    start_timeout_s
+        Longest time that `aihub up`, `serve` and `worker` wait at their start for a database that does not answer yet
+        (`AIHUB_START_TIMEOUT_S`).
     bootstrap_key
         Key of the first operator, of the form that ``aihub keys generate`` makes; without it the first start makes one and
         shows it once (`AIHUB_BOOTSTRAP_KEY`).
@@ -209,6 +214,7 @@ class Settings(BaseModel):
     log_form: Literal["json", "console"] = "json"
     otel_endpoint: str = ""
     stop_timeout_s: float = Field(default=20.0, ge=0, le=3600)
+    start_timeout_s: float = Field(default=60.0, ge=0, le=86_400)
 
     github_audience: str = Field(default="", max_length=512)
     github_issuer: str = "https://token.actions.githubusercontent.com"

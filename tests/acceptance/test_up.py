@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from databases import mortal_server
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -111,3 +113,36 @@ def test_a_start_that_cannot_be_is_refused_with_the_next_step(
     assert done.returncode == 2
     assert next(iter(environment)) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.postgres
+def test_a_worker_waits_for_a_database_that_starts_later(tmp_path: Path) -> None:
+    with mortal_server(is_durable=False) as server:
+        server.kill()
+        env = {
+            **os.environ,
+            "AIHUB_HOME": str(tmp_path / "home"),
+            "AIHUB_DATABASE_URL": server.url,
+            "AIHUB_MLFLOW_TRACKING_URI": "off",
+        }
+        command = [sys.executable, "-m", "aihub", "worker"]
+        hurried = subprocess.run(
+            command, env={**env, "AIHUB_START_TIMEOUT_S": "0"}, capture_output=True, text=True, check=False, timeout=60
+        )  # fmt: skip
+        assert hurried.returncode == 3, hurried.stderr
+        assert "does not answer" in hurried.stderr
+        assert "trying" not in hurried.stderr
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            while "trying for 60 s" not in (line := process.stderr.readline()):
+                assert line, "ended"
+            server.start()
+            assert "takes jobs" in process.stdout.readline()
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import shutil
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -13,11 +14,13 @@ from aihub.api.context import PUBLIC, Caller, Needs
 from aihub.api.metrics import live_workers
 from aihub.api.problems import documented
 from aihub.errors import AIHubError
+from aihub.settings import MIN_FREE_BYTES
 from aihub.store import schema
 from aihub.store.engine import EVERY_TENANT, read
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from aihub.hub import Hub
     from aihub.serving.pool import ServingPool
@@ -62,7 +65,7 @@ def health() -> Health:
     },
 )
 def ready(request: Request, response: Response) -> Readiness:
-    """Look at database, tables and workers; 503 where requests cannot be served, 200 and `degraded` without a worker."""
+    """Look at database, tables, workers and disk; 503 where requests cannot be served, `degraded` where something is amiss."""
     state = request.app.state
     found = readiness(state.hub, state.clock())
     if (pool := getattr(state, "pool", None)) is not None:
@@ -72,7 +75,7 @@ def ready(request: Request, response: Response) -> Readiness:
 
 
 def readiness(hub: Hub, now: datetime) -> Readiness:
-    """Ask the database whether it answers, has the tables of this version, and was greeted by a worker lately."""
+    """Look at database, tables of this version, workers that were seen lately, and room on the disk."""
     try:
         with read(hub.engine, tenant=EVERY_TENANT) as connection:
             revision = schema.current(connection)
@@ -94,10 +97,20 @@ def readiness(hub: Hub, now: datetime) -> Readiness:
             is_ok=workers > 0,
             detail=f"{workers} seen" if workers else "none seen: jobs will wait; start aihub worker",
         ),
+        room(hub.settings.home),
     ]
     if not is_current:
         return Readiness(status="unready", checks=checks)
-    return Readiness(status="ready" if workers else "degraded", checks=checks)
+    return Readiness(status="ready" if all(check.is_ok for check in checks) else "degraded", checks=checks)
+
+
+def room(home: Path) -> Check:
+    """Look at the room on the disk: what is deployed answers from memory where there is none, but nothing new is kept."""
+    # The folder is made when there is something to put into it.
+    there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    has_room = shutil.disk_usage(there).free >= MIN_FREE_BYTES
+    detail = "" if has_room else "less than 1 GB is left; free space on the hub's disk"
+    return Check(name="disk", is_ok=has_room, detail=detail)
 
 
 def loading(pool: ServingPool) -> Check:

@@ -14,13 +14,13 @@ from aihub.cli.console import print_json, table
 from aihub.cli.diagnosis import Diagnosis
 from aihub.cli.options import json_option
 from aihub.errors import AIHubError
+from aihub.settings import MIN_FREE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aihub.settings import Settings
 
-MIN_FREE_BYTES = 1 << 30
 TREE_LIBRARIES = ("lightgbm", "xgboost")
 
 

@@ -68,14 +68,14 @@ def _run(settings: Settings, begin: Callable[[Hub], Callable[[], None]]) -> None
 
     from aihub import asgi, logs, traces
     from aihub.auth import Authenticator, bootstrap
-    from aihub.hub import opened
+    from aihub.cli.starting import open_in_time
 
     logs.configure(settings.log_level, settings.log_form)
     stopping = threading.Event()
     with ExitStack() as stack:
         tracing = traces.tracing(settings.otel_endpoint)
         stack.callback(tracing.close)
-        hub = stack.enter_context(opened(settings))
+        hub = open_in_time(stack, settings, stopping)
         token = bootstrap(hub, datetime.now(UTC))
         access = Authenticator.of(hub)
         stack.callback(access.close)

@@ -19,9 +19,12 @@ import click
 )
 def worker(queues: str, concurrency: int) -> None:
     """Take jobs until SIGTERM or Ctrl-C; running ones get a little time and are then given back to others."""
+    from contextlib import ExitStack
+
     from aihub import logs
+    from aihub.cli.starting import open_in_time
     from aihub.delivery.worker import Worker
-    from aihub.hub import opened
+    from aihub.settings import from_environment
 
     names = tuple(name.strip() for name in queues.split(",") if name.strip())
     if not names:
@@ -29,8 +32,10 @@ def worker(queues: str, concurrency: int) -> None:
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    with opened() as hub:
-        logs.configure(hub.settings.log_level, hub.settings.log_form)
+    settings = from_environment()
+    logs.configure(settings.log_level, settings.log_form)
+    with ExitStack() as stack:
+        hub = open_in_time(stack, settings, asked)
         working = Worker(hub, queues=names, concurrency=concurrency)
         working.start()
         click.echo(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from aihub import asgi
+from aihub.api import operations
 from aihub.api.app import create_app
 from aihub.api.context import declared
 from aihub.auth import Authenticator
@@ -121,7 +122,16 @@ def test_ready_says_what_is_missing(api: Api) -> None:
         "database": True,
         "tables": True,
         "workers": False,
+        "disk": True,
     }
+
+
+def test_a_disk_that_is_nearly_full_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "MIN_FREE_BYTES", 1 << 62)
+    answer = api.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    (disk,) = (check for check in answer.json()["checks"] if check["name"] == "disk")
+    assert (disk["is_ok"], "free space" in disk["detail"]) == (False, True)
 
 
 def test_metrics_count_by_route_and_never_by_name(api: Api) -> None:
@@ -229,7 +239,7 @@ def test_a_slip_in_a_parameters_name_does_not_let_everything_through(api: Api) -
     assert answer.status_code == 422
     assert "Did you mean 'status'?" in answer.json()["detail"]
     assert api.get("/ai/training/jobs", params={"status": "queued", "limit": 1}).status_code == 200
-    assert "takes none" in api.get("/audit/verify?tenant=x").json()["detail"]
+    assert "takes none" in api.get("/models/load?tenant=x").json()["detail"]
     assert api.post("/ai/training/jobs?dry=1", {}).status_code == 422
     assert api.get("/ai/training/jobs?%ff=1").status_code == 422
 
