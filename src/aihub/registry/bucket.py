@@ -202,6 +202,8 @@ class Bucket:
             The bucket does not answer.
         """
         self.owner.claim(self.objects)
+        # Asked each time: what this process once claimed may have been given to another hub since.
+        self.owner.check(self.objects)
         return self.trash.sweep(named, now)
 
     def probe(self) -> str:

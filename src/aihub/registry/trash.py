@@ -8,6 +8,7 @@ and the next sweep, brings it back if a row has come to name it.
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,8 @@ PROBES = ".probe/"
 MAX_COPY_BYTES = 5 << 30
 """A store copies no larger object in one request; such an orphan is left."""
 AT_ONCE = 500
+_CONTENT = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}(\.[a-z]+)?")
+"""Keys that a hub makes; what else lies here, such as the prefix of a hub inside this one's, is somebody else's."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -102,7 +105,7 @@ class Trash:
 
 
 def _is_content(found: Found) -> bool:
-    return not found.key.startswith(".")
+    return _CONTENT.fullmatch(found.key) is not None
 
 
 def _not_in(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aihub.errors import StoreAwayError
+from aihub.errors import ConfigError, StoreAwayError
 from aihub.registry import objects, trash
 from aihub.registry.bucket import Bucket, connect
 from aihub.settings import from_environment
@@ -121,3 +121,24 @@ def test_sweep_that_is_cut_off_is_made_good_by_the_next(
     monkeypatch.setattr(objects, "RETRY_FOR_S", 30)
     assert behind(bucket, wire.url).sweep(everything, LATER) == 0
     assert bucket.names() == sorted(key(path) for path in paths)
+
+
+def test_what_no_hub_has_made_is_left(bucket: TrialBucket, tmp_path: Path) -> None:
+    backing = behind(bucket)
+    path = stored(tmp_path, backing, b"orphan")
+    # Such as a hub whose prefix lies below this one's, and the folder that a console makes.
+    others = [f"hub/datasets/datasets/{path.parent.name}/{path.name}", "hub/datasets/README.md"]
+    for other in others:
+        bucket.write(other, b"somebody else's")
+    bucket.write_raw("hub/datasets/")
+    assert backing.sweep(nothing, LATER) == 1
+    assert [bucket.read(other) for other in others] == [b"somebody else's"] * 2
+
+
+def test_sweep_asks_each_time_whose_the_bucket_is(bucket: TrialBucket, tmp_path: Path) -> None:
+    backing = behind(bucket)
+    path = stored(tmp_path, backing, b"of the hub that came after")
+    bucket.write("hub/datasets/.hub", b"0" * 64)
+    with pytest.raises(ConfigError, match="another hub's"):
+        backing.sweep(nothing, LATER)
+    assert key(path) in bucket.names()
