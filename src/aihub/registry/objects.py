@@ -14,7 +14,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import S3Store
 
 from aihub.errors import ConfigError, StoreAwayError
@@ -36,6 +41,10 @@ RETRY_FOR_S = 10
 """How long one request is repeated where the store is busy or away."""
 AWAY_S = 5.0
 """How long nobody else is kept waiting for a store that has just not answered: they are refused at once."""
+MAX_READ_BYTES = 4096
+NOTHING = ".nothing"
+"""Below this name nothing lies: it is listed to hear whether the bucket answers, whatever others have put into it."""
+_REFUSED = re.compile(r"\b40[13] ")
 _SAID = re.compile(r"status code: (\d{3}[^:\n]*)|<Code>(\w+)</Code>|HTTP error: ([^\n<]{1,120})")
 
 
@@ -84,9 +93,14 @@ class Objects:
             yield from obstore.get(self.store, key).stream(min_chunk_size=PIECE_BYTES)
 
     def read(self, key: str) -> bytes | None:
-        """Return the content of a small object, None where there is none."""
+        """Return the content of a small object, or its beginning; None where there is none."""
+        content = b""
         try:
-            return b"".join(bytes(piece) for piece in self.pieces(key))
+            for piece in self.pieces(key):
+                content += bytes(piece)[:MAX_READ_BYTES]
+                if len(content) >= MAX_READ_BYTES:
+                    break
+            return content[:MAX_READ_BYTES]
         except FileNotFoundError:
             self.look()
             return None
@@ -137,9 +151,9 @@ class Objects:
                     )
 
     def look(self) -> None:
-        """Ask for anything: tells a store that is away, and a bucket that is not there."""
+        """Ask for what is not there: tells a store that is away, and a bucket that is not there."""
         with self._asking():
-            next(iter(obstore.list(self.store, chunk_size=1)), None)
+            next(iter(obstore.list(self.store, NOTHING, chunk_size=1)), None)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -147,15 +161,24 @@ class Objects:
             raise StoreAwayError(self._breaker.said)
         try:
             yield
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            message = f"{self.address} refuses the hub's credentials ({said(error)}); correct them, or what they may do"
-            raise StoreAwayError(message) from None
-        except BaseError as error:
+        except InvalidPathError as error:
+            raise StoreAwayError(self._odd_name(error)) from None
+        except (BaseError, ValueError) as error:  # a time of another calendar is a ValueError
             if "NoSuchBucket" in str(error):
                 raise self._no_bucket() from None
+            # The library says so by class where one object is asked for, and in its text alone where they are listed.
+            is_refused = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+            if is_refused or _REFUSED.search(said(error)):
+                message = f"{self.address} refuses the hub's credentials ({said(error)}); correct them, or what they may do"
+                raise StoreAwayError(message) from None
             message = f"{self.address} does not answer ({said(error)}); look at the store, AIHUB_S3_ENDPOINT and the network"
             self._breaker.said, self._breaker.until = message, monotonic() + AWAY_S
             raise StoreAwayError(message) from None
+
+    def _odd_name(self, error: InvalidPathError) -> str:
+        named = re.search(r'Path "([^"\n]{1,200})', str(error))
+        which = f" {named[1]!r}" if named else ""
+        return f"{self.address} holds an object{which} whose name no hub gives (an empty part, '.' or '..'); remove it"
 
     def _no_bucket(self) -> StoreAwayError:
         return StoreAwayError(f"{self.address}: there is no such bucket; make it, or correct AIHUB_ARTIFACTS")

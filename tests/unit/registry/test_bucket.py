@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import make_server
 
 import pytest
 
@@ -14,12 +17,13 @@ from aihub.registry import objects
 from aihub.registry.backing import SharedFolder, backing_of
 from aihub.registry.bucket import Bucket
 from aihub.settings import from_environment
+from buckets import TrialBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from buckets import TrialBucket, Wire
+    from buckets import Wire
 
 CONTENT = b"a table " * 200_000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -42,6 +46,17 @@ def stored(root: Path, backing: Bucket, content: bytes = CONTENT) -> Path:
     path.write_bytes(content)
     backing.publish(path, path.name)
     return path
+
+
+@contextmanager
+def wsgi(app: Any) -> Iterator[str]:
+    """Serve an application of a few lines on loopback."""
+    with make_server("127.0.0.1", 0, app) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -364,3 +379,53 @@ def test_what_a_store_echoes_is_not_repeated() -> None:
     echo = "status code: 403 Forbidden: <Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>AKIA1</AWSAccessKeyId>"
     assert objects.said(ValueError(echo)) == "403 Forbidden, InvalidAccessKeyId"
     assert objects.said(ValueError("secret=x")) == "ValueError"
+
+
+def test_a_name_that_no_hub_gives_stops_no_work_and_is_named(bucket: TrialBucket, tmp_path: Path) -> None:
+    backing = behind(bucket)
+    bucket.write_raw("hub/datasets//x")
+    with backing.workspace(tmp_path, {place(tmp_path): DIGEST}, lambda: None) as folder:
+        assert not list(folder.iterdir())
+    with pytest.raises(ArtifactError, match="no object"):
+        backing.bring(place(tmp_path), DIGEST)
+    with pytest.raises(StoreAwayError, match="'hub/datasets//x' whose name no hub gives"):
+        backing.sweep(set, datetime.now(UTC))
+    assert stored(tmp_path, backing).exists()
+
+
+_LISTED = (
+    b"<ListBucketResult><Name>b</Name><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated><Contents><Key>hub/datasets/00/x</Key>"
+    b'<LastModified>+262142-12-31T00:00:00Z</LastModified><ETag>"x"</ETag><Size>5</Size></Contents></ListBucketResult>'
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        (200, _LISTED, "does not answer"),
+        (200, b"<ListBucket", "does not answer"),
+        (403, b"<Error><Code>AccessDenied</Code></Error>", "refuses the hub's credentials"),
+    ],
+)
+def test_what_a_store_answers_to_a_listing_is_told_in_our_words(
+    status: int, answer: bytes, said: str
+) -> None:
+    def app(_: Any, start: Any) -> list[bytes]:
+        start(f"{status} Said", [("Content-Type", "application/xml"), ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    with wsgi(app) as url:
+        given = TrialBucket(url, "some-bucket").environ()
+        backing = backing_of(from_environment(given), "datasets")
+        assert isinstance(backing, Bucket)
+        with pytest.raises(StoreAwayError, match=said):
+            backing.objects.look()
+        with pytest.raises(StoreAwayError, match=said):
+            list(backing.objects.list())
+
+
+def test_no_mark_is_read_without_end(bucket: TrialBucket) -> None:
+    bucket.write("hub/datasets/.hub", b"0" * (objects.PIECE_BYTES * 3))
+    found = behind(bucket).objects.read(".hub")
+    assert found is not None
+    assert len(found) == objects.MAX_READ_BYTES
