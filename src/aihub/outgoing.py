@@ -36,6 +36,8 @@ _INSIDE = tuple(
         "2001::/32",  # Teredo
         "2002::/16",  # 6to4
         "::ffff:0:0/96",  # IPv4-mapped
+        "fec0::/10",  # site-local of old, still in use inside
+        "3fff::/20",  # documentation
     )
 )
 
