@@ -42,6 +42,8 @@ ACTOR = "hub"
 WAIT = timedelta(hours=24)
 """How long a question waits for a judged version of its commit before the answer is no."""
 DELIVERIES_KEPT = timedelta(days=30)
+UNJUDGED = "unjudged"
+"""Said of a version without a report, such as one that was registered and not validated: it has passed no gate."""
 _CALLBACK = re.compile(
     r"/repos/([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/actions/runs/([0-9]{1,20})/deployment_protection_rule"
 )
@@ -282,24 +284,26 @@ def verdict(
     Parameters
     ----------
     rows
-        Model, number and status of each version of the commit.
+        Model, number and status of each version of the commit; `UNJUDGED` where no gate has looked at it yet.
     active
         Jobs for the commit that are not done.
     undone
         Models whose last job for the commit came to no version: what is missing has passed no gate.
     """
-    failed = [f"{model} (version {number})" for model, number, status in rows if status != "candidate"]
+    named = [(f"{model} (version {number})", status) for model, number, status in rows]
+    failed = [name for name, status in named if status not in {"candidate", UNJUDGED}]
     if failed:
         return Verdict("rejected", f"The gate failed: {', '.join(failed[:5])}.")
+    unjudged = [name for name, status in named if status == UNJUDGED]
     if rows and not active and undone:
         message = f"No version of {', '.join(undone[:5])} came of this commit: the job failed or was cancelled. Retry it and run the workflow again."
         return Verdict("rejected", message)
-    if rows and not active:
-        return Verdict(
-            "approved", f"The gate passed: {', '.join(f'{m} (version {n})' for m, n, _ in rows[:5])}."
-        )
+    if rows and not active and not unjudged:
+        return Verdict("approved", f"The gate passed: {', '.join(name for name, _ in named[:5])}.")
     if waited >= WAIT:
         what = f"{active} jobs of this commit are not done" if active else "no version of this commit came"
+        if unjudged and not active:
+            what = f"no gate has judged {', '.join(unjudged[:5])}: validate it"
         return Verdict(
             "rejected", f"After {WAIT.total_seconds() / 3600:.0f} hours {what}. Run the workflow again."
         )
@@ -309,12 +313,12 @@ def verdict(
 def judged(connection: Connection, *, tenant: str, sha: str) -> tuple[list[tuple[str, int, str]], int]:
     """Versions of a commit, the newest of each model, and the number of its jobs that are not done."""
     query = (
-        sa.select(models.c.name, versions.c.number, versions.c.status)
+        sa.select(models.c.name, versions.c.number, versions.c.status, versions.c.report_id)
         .join(models, models.c.id == versions.c.model_id)
         .where(versions.c.tenant_id == tenant, versions.c.git_commit == sha)
         .order_by(models.c.name, versions.c.number)
     )
-    newest = {row.name: (row.name, row.number, row.status) for row in connection.execute(query)}
+    newest = {row.name: (row.name, row.number, _standing(row)) for row in connection.execute(query)}
     # A job that waits for an approval has been judged; GitHub must not wait for what waits for GitHub.
     active = sa.select(sa.func.count()).where(
         jobs.c.tenant_id == tenant,
@@ -322,6 +326,10 @@ def judged(connection: Connection, *, tenant: str, sha: str) -> tuple[list[tuple
         jobs.c.payload["git_commit"].as_string() == sha,
     )
     return list(newest.values()), connection.scalar(active) or 0
+
+
+def _standing(row: Any) -> str:
+    return UNJUDGED if row.status == "candidate" and row.report_id is None else str(row.status)
 
 
 def undone_jobs(connection: Connection, *, tenant: str, sha: str) -> list[str]:

@@ -15,6 +15,7 @@ from aihub.github.protection import (
     EVENT,
     MAX_BYTES,
     PROTECTION_TOPIC,
+    UNJUDGED,
     WAIT,
     Webhooks,
     judged,
@@ -28,7 +29,7 @@ from aihub.store.access_tables import audit as audit_rows
 from aihub.store.audit import AuditLog
 from aihub.store.github_tables import github_gates
 from aihub.store.job_tables import jobs
-from aihub.store.tables import deployments, models, outbox, versions
+from aihub.store.tables import deployments, models, outbox, reports, versions
 from databases import sqlite_at
 from github_side import API, NOW, SECRET, SHA, GitHubApi, body, signed
 
@@ -61,8 +62,16 @@ def take(hooks: Webhooks, content: bytes, delivery: str = "d-1", **more: Any) ->
     return hooks.take(content, **given)
 
 
-def add_version(engine: Engine, status: str = "candidate", name: str = "load") -> None:
+def add_report(connection: sa.Connection, digest: str) -> int:
+    row = {"digest": digest, "passed": True, "body": {}, "created_at": NOW}
+    return int(connection.execute(sa.insert(reports).values(**row)).inserted_primary_key[0])
+
+
+def add_version(
+    engine: Engine, status: str = "candidate", name: str = "load", *, has_report: bool = True
+) -> None:
     with engines.write(engine, tenant="default") as connection:
+        report_id = add_report(connection, name) if has_report else None
         model = connection.execute(sa.insert(models).values(name=name, created_at=NOW)).inserted_primary_key
         row = {
             "uid": f"v-{name}",
@@ -73,6 +82,7 @@ def add_version(engine: Engine, status: str = "candidate", name: str = "load") -
             "patch": 0,
             "git_commit": SHA,
             "status": status,
+            "report_id": report_id,
             "digest": "d",
             "size_bytes": 1,
             "kind": "k",
@@ -141,6 +151,22 @@ def test_a_question_waits_for_its_commit_to_be_judged_but_not_for_ever(
     assert [payload["state"] for _, payload in due(engine)] == ["approved"]
     assert verdict([], 0, waited=WAIT).state == "rejected"
     assert verdict([("load", 1, "candidate")], 1, waited=timedelta(0)).state == "pending"
+
+
+def test_a_version_that_no_gate_has_judged_has_passed_none(hooks: Webhooks, engine: Engine) -> None:
+    """A model that was trained elsewhere may be registered under any commit: that alone opens no environment."""
+    add_version(engine)
+    add_version(engine, name="anomaly", has_report=False)
+    assert take(hooks, body()) == "taken"
+    assert hooks.decide_pending(NOW) == 0
+    with engines.write(engine, tenant="default") as connection:
+        judged_since = sa.update(versions).where(versions.c.report_id.is_(None))
+        connection.execute(judged_since.values(report_id=add_report(connection, "anomaly")))
+    assert hooks.decide_pending(NOW) == 1
+    assert [payload["state"] for _, payload in due(engine)] == ["approved"]
+    late = verdict([("anomaly", 1, UNJUDGED)], 0, waited=WAIT)
+    assert (late.state, "no gate has judged anomaly (version 1)" in late.comment) == ("rejected", True)
+    assert verdict([("a", 1, UNJUDGED), ("b", 1, "rejected")], 0, waited=WAIT * 0).state == "rejected"
 
 
 def test_a_question_waits_for_the_jobs_of_its_commit_alone(hooks: Webhooks, engine: Engine) -> None:
