@@ -129,6 +129,48 @@ def test_a_body_that_does_not_come_is_a_408(port: int, path: str) -> None:
     assert 0.3 < took < 9
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/auth/github", b"/models/load/predict"])
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"2\r\n{}\r\n0\r\n" + b"X: a\r\n" * (1 << 20),
+        b"2\r\n{}\r\n0\r\nX: " + b"a" * (8 << 20),
+        b"2;" + b"a" * (8 << 20),
+        b"1;aaaaaaaaaaaaaaa\r\n \r\n" * (1 << 18),
+    ],
+    ids=["trailers", "a trailer", "an extension", "extensions"],
+)
+def test_what_surrounds_a_body_is_not_kept_without_end(port: int, path: bytes, endless: bytes) -> None:
+    answer, took = said(port, b"POST " + path + b" HTTP/1.1\r\n" + HEAD + CHUNKED + endless)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 ")), answer
+    assert took < 9
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    """A proxy that checks or sets headers does not look behind the body."""
+    head = b"POST /models/load/predict HTTP/1.1\r\nConnection: close\r\n" + HEAD + CHUNKED
+    plain, _ = said(port, head + b"2\r\n{}\r\n0\r\n\r\n")
+    trailed, _ = said(port, head + b"2\r\n{}\r\n0\r\nHost: elsewhere\r\n\r\n")
+    assert plain.split()[1] == trailed.split()[1] != b"421"
+
+
+@pytest.mark.parametrize("header", [b"Host: elsewhere\r\n", b"host: 127.0.0.1\r\n", b"authorization: b\r\n"])
+def test_what_must_be_said_once_is_not_said_twice(port: int, header: bytes) -> None:
+    given = HEAD + b"Authorization: a\r\n" + header
+    for line in (b"GET /health", b"POST /models/load/predict"):
+        answer, _ = said(port, line + b" HTTP/1.1\r\n" + given + b"Content-Length: 0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+
+
+def test_a_body_in_many_small_pieces_is_taken(port: int) -> None:
+    pieces = b"1\r\n \r\n" * 100_000 + b"2\r\n{}\r\n0\r\n\r\n"
+    answer, _ = said(port, b"POST /auth/github HTTP/1.1\r\nConnection: close\r\n" + HEAD + CHUNKED + pieces)
+    assert answer.startswith(b"HTTP/1.1 422 "), answer
+
+
 @pytest.mark.parametrize("kind", ["application/json", "text/plain"])
 def test_who_goes_in_the_middle_of_a_body_is_no_fault(port: int, kind: str) -> None:
     with structlog.testing.capture_logs() as logs:

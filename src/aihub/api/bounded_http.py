@@ -1,5 +1,6 @@
-"""The server's HTTP protocol with bounds that it has not itself: how long a head may be, and how long it may take.
+"""The server's HTTP protocol with bounds that it has not itself, and what is said once.
 
+How long a head may be and how long it may take, and how much may stand around a body: chunk extensions and trailers.
 Whoever sends these bytes is not known yet, so that no limit of the API protects against him.
 """
 
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     import asyncio
 
 MAX_HEAD_BYTES = 64 << 10
-"""Bytes of a request's line and headers."""
+"""Bytes of a request's line and headers, and of what stands around its body."""
+AROUND_A_BYTE = 8
+"""Bytes of a chunk of one byte and of its length, in which a body may come."""
 HEAD_S = 15.0
 """Longest time from the first byte of a request, or from the connection, until its headers are whole."""
+_ONCE = (b"host", b"authorization", b"x-aihub-tenant")
+"""Headers of which a proxy may look at the first and we at the last."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -28,6 +33,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = True
         self._has_begun = False
         self._head_bytes = 0
+        self._around_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,9 +50,15 @@ class BoundedHttp(HttpToolsProtocol):
         """Parse, and look whether a head goes on for too long."""
         if self._is_in_head:
             self._head_bytes += len(data)
+        else:
+            self._around_bytes += len(data)
         super().data_received(data)
         if not self._is_in_head:
             self._stop_waiting()
+            if self._around_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(
+                    f"more than {MAX_HEAD_BYTES} bytes stand around the body of the request; send it plainly"
+                )
         elif self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response(f"the head of the request has more than {MAX_HEAD_BYTES} bytes; send less")
         elif self._deadline is None and self._has_begun:
@@ -55,12 +67,23 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head begins."""
         self._is_in_head = self._has_begun = True
+        self._around_bytes = 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; what is said behind the body is none, for nobody before us has looked at it."""
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that the head is whole."""
         self._end_of_head()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, which may have come in small pieces."""
+        self._count(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request in the form of every other refusal, and close; an answer under way is broken off."""
@@ -72,7 +95,14 @@ class BoundedHttp(HttpToolsProtocol):
             )
         self.transport.close()
 
+    def _count(self, body: bytes) -> None:
+        self._around_bytes = max(0, self._around_bytes - AROUND_A_BYTE * len(body))
+
     def _end_of_head(self) -> None:
+        """Begin with the body. Raises ValueError, which the parser takes for a fault, where a header stands twice."""
+        names = [name for name, _ in self.headers]
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise ValueError("a header stands twice")
         self._is_in_head = self._has_begun = False
         self._head_bytes = 0
 

@@ -91,6 +91,7 @@ class QuickHttp(BoundedHttp):
         if self._held is None:
             super().on_body(body)
             return
+        self._count(body)
         self._held.append(body)
         self._held_bytes += len(body)
         if self._held_bytes > MAX_QUICK_BYTES:
