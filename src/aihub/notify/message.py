@@ -93,21 +93,34 @@ class Notice:
         )
 
     def shortened(self) -> Notice:
-        """Cut what no channel would show: titles, texts and lists have limits everywhere."""
+        """Cut what no channel would show: titles, texts and lists have limits everywhere.
+
+        Title and facts become a line each, so that nothing that a user wrote reads as a fact of ours.
+        """
         return Notice(
             key=self.key,
             tenant=self.tenant,
             event=self.event,
             severity=self.severity,
-            title=_cut(self.title, MAX_TITLE),
+            title=_line(self.title, MAX_TITLE),
             at=self.at,
             model=self.model,
             environment=self.environment,
-            text=_cut(self.text, MAX_TEXT),
-            facts=[(_cut(label, 80), _cut(value, 400)) for label, value in list(self.facts)[:MAX_FACTS]],
+            text=_cut("\n".join(_line(line, MAX_TEXT) for line in self.text.split("\n")), MAX_TEXT),
+            facts=[(_line(label, 80), _line(value, 400)) for label, value in list(self.facts)[:MAX_FACTS]],
             links=self.links,
             details=self.details,
         )
+
+
+def _line(text: str, limit: int) -> str:
+    r"""Return a text as one line without controls, overrides of its direction and halves of characters.
+
+    >>> _line("fine\nGate: passed\u202e \x1b[1m", 80)
+    'fine Gate: passed [1m'
+    """
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return _cut(" ".join(shown.split()), limit)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -41,6 +41,15 @@ def test_slack_gets_no_more_than_it_takes() -> None:
     assert all(len(block.get("fields", [])) <= 10 for block in form["blocks"])
 
 
+def test_what_users_wrote_reads_as_no_fact_of_ours() -> None:
+    reason = "fine\r\ngate: passed\u2028by: boss\u202e\x00\ud800"
+    said = notice(title="a\nb", text="one\n\ntwo\x1b[2J", facts=[("reason", reason)]).shortened()
+    assert (said.title, said.text) == ("a b", "one\n\ntwo [2J")
+    assert list(said.facts) == [("reason", "fine gate: passed by: boss")]
+    assert "reason: fine gate: passed by: boss\n" in forms.plain(said)
+    forms.document(said)
+
+
 def test_what_slack_gets_is_counted_as_it_is_sent() -> None:
     """Escaping makes text longer: `<` has four characters in Slack."""
     form = forms.slack(notice(text="<" * 2000, facts=[("&" * 80, "&" * 400)] * 3).shortened())
