@@ -157,6 +157,15 @@ def test_a_first_report_lets_a_version_through_once(hub: Hub, points: tuple[str,
     assert count(hub, outbox, outbox.c.topic == "notify.job.completed") == 1
 
 
+def test_what_was_told_elsewhere_does_not_stand_beside_what_was_measured(hub: Hub) -> None:
+    version = register(hub.registry, passed=None, metrics={"mae": 0.01, "auc_roc": 0.999})
+    run(hub, ask(hub, version), passed=True)
+    assert hub.registry.version(MODEL, version.number).metrics == {"mae": 2.0}
+    trained = register(hub.registry, metrics={"mae": 3.0, "rmse": 4.0})
+    run(hub, ask(hub, trained), passed=False)
+    assert hub.registry.version(MODEL, trained.number).metrics == {"mae": 2.0, "rmse": 4.0}
+
+
 def test_a_first_report_that_failed_stops_it(hub: Hub) -> None:
     version = register(hub.registry, passed=None)
     done = run(hub, ask(hub, version, environment="production"), passed=False)

@@ -244,8 +244,8 @@ def _changed(
     values = {
         "status": (Status.CANDIDATE if finding.passed else Status.REJECTED).value,
         "report_id": report_id,
-        # What was measured here counts more than what was told at registration.
-        "metrics": {**version.metrics, **measured},
+        # What was told at registration is not shown to approvers beside what was measured here.
+        "metrics": {**(version.metrics if version.report_digest else {}), **measured},
         "notes": [*(note for note in version.notes if note != NOT_VALIDATED), finding.note],
     }
     rows.change_version(connection, uid=version.uid, values=values)
