@@ -170,9 +170,24 @@ def test_garbage_in_a_row_is_a_finding_and_no_crash(owned: Engine) -> None:
         change = sa.text("UPDATE audit SET before = '[1]' WHERE tenant_id = 'a' AND sequence = 4")
         assert found_after(owned, lambda c: c.execute(change)) == 4
         return
-    for column, value in (("before", "'{'"), ("at", "'yesterday'"), ("actor", "x'ff00'"), ("hash", "7")):
+    deep = f"'{'[' * 100_000}'"
+    for column, value in (
+        ("before", "'{'"), ("before", deep), ("at", "'yesterday'"), ("actor", "x'ff00'"), ("hash", "7"), ("hash", "x'00'"),
+        ("hash", "char(55296)"), ("sequence", "'four'"), ("sequence", "4.5"),
+    ):  # fmt: skip
         change = sa.text(f"UPDATE audit SET {column} = {value} WHERE tenant_id = 'a' AND sequence = 4")  # noqa: S608
         assert found_after(owned, lambda c, change=change: c.execute(change)) == 4
+
+
+def test_an_event_without_a_number_is_found(owned: Engine) -> None:
+    if owned.dialect.name == "sqlite":
+        for number, place in (("'four'", EVENTS + 1), ("4.5", 5)):
+            names = ", ".join(column.name for column in audit.c if column.name not in ("id", "sequence"))
+            change = sa.text(
+                f"INSERT INTO audit (sequence, {names}) SELECT {number}, {names} FROM audit "  # noqa: S608
+                "WHERE tenant_id = 'a' AND sequence = 4"
+            )
+            assert found_after(owned, lambda c, change=change: c.execute(change)) == place
 
 
 def test_only_a_checkpoint_sees_a_tail_that_was_cut_off(owned: Engine) -> None:

@@ -33,6 +33,8 @@ _SIGNED = ("tenant_id", "sequence", "at", "actor", "action", "subject", "before"
 _COLUMNS = [audit.c[name] for name in (*_SIGNED, "previous_hash", "hash")]
 _NAMES = [column.name for column in _COLUMNS]
 _CHUNK = 2000
+_UNREADABLE = (TypeError, ValueError, RecursionError, sa.exc.OperationalError)
+"""What reading a row ends with that was changed to what this hub would not have written."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -143,7 +145,11 @@ class AuditLog:
             fault, keys = _fault(row, keys, previous, done + 1)
             if fault:
                 # An event that stands before its place was put in; else the one whose place it is.
-                bad = min(done + 1, row["sequence"]) if row is not None else done + 1
+                bad = (
+                    done + 1
+                    if row is None or type(row["sequence"]) is not int
+                    else min(done + 1, row["sequence"])
+                )
                 return AuditVerdict(done, bad, fault, previous)
             previous, done = row["hash"], done + 1
             if marks.get(done, previous) != previous:
@@ -170,6 +176,8 @@ def _fault(
     if row is None:
         return f"event {expected} cannot be read: it was changed after it was written", keys
     sequence = row["sequence"]
+    if type(sequence) is not int:  # SQLite keeps whatever is written past us
+        return f"an event that has no number stands in the place of event {expected}", keys
     if sequence != expected:
         inserted = f"event {sequence} was inserted"
         missing = f"event {expected} is missing; event {sequence} stands in its place"
@@ -185,11 +193,12 @@ def _fault(
 def _signing_key(row: Mapping[str, Any], keys: tuple[bytes, ...], previous: str) -> int | None:
     try:
         message = previous.encode() + b"\n" + canonical(row)
+        written = row["hash"].encode()
     except (TypeError, ValueError, AttributeError):
         # A document or a time that this hub would not have written.
         return None
     for position, key in enumerate(keys):
-        if hmac.compare_digest(hmac.digest(key, message, "sha256").hex().encode(), row["hash"].encode()):
+        if hmac.compare_digest(hmac.digest(key, message, "sha256").hex().encode(), written):
             return position
     return None
 
@@ -202,7 +211,8 @@ def _rows(connection: Connection, tenant: str) -> Iterator[Any]:
         rest = query if after is None else query.where(audit.c.sequence > after)
         try:
             rows = connection.execute(rest.limit(_CHUNK)).all()
-        except (TypeError, ValueError):
+        except _UNREADABLE as error:
+            _check_readable(error)
             yield from _one_by_one(connection, rest)
             return
         # Plain dictionaries: a million events are read here, and SQLAlchemy's mappings take three times as long.
@@ -218,9 +228,16 @@ def _one_by_one(connection: Connection, query: sa.Select[Any]) -> Iterator[Any]:
     for offset in range(_CHUNK):
         try:
             yield connection.execute(query.limit(1).offset(offset)).mappings().one()
-        except (TypeError, ValueError):
+        except _UNREADABLE as error:
+            _check_readable(error)
             yield None
             return
+
+
+def _check_readable(error: Exception) -> None:
+    """Raise `error` again where it is the database's and says nothing of what stands in the row."""
+    if isinstance(error, sa.exc.OperationalError) and "Could not decode to UTF-8" not in str(error.orig):
+        raise error
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
