@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aihub.errors import ArtifactError
-from aihub.registry import artifacts, external
+from aihub.registry import artifacts, claimed, external
 from aihub.registry.boosters import BoosterPredictor
 from aihub.registry.external import ExternalModel
 from aihub.registry.files import read_regular
@@ -106,10 +106,11 @@ def _external(path: Path, limits: Limits | None) -> ExternalModel:
 
 
 def _lineage_of(artifact: Artifact, requested_by: str, now: datetime) -> Lineage | None:
-    """Lineage that an artefact says of itself; who asked, and when, are those who register it."""
+    """Lineage that an artefact says of itself; who asked, and when, are those who register it. Raises ArtifactError."""
     known = dict(artifact.manifest.lineage)
     if not known:
         return None
+    claimed.check(known)
     return Lineage.from_dict({**known, "requested_by": requested_by, "created_at": iso(now)})
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from aihub.errors import ArtifactError
-from aihub.registry.artifacts import ArtifactStore
+from aihub.registry.artifacts import ArtifactStore, pack
 from aihub.registry.intake import take_in
 from aihub.registry.loading import load_stored
 
@@ -86,4 +87,66 @@ def test_what_is_no_model_is_refused(content: bytes, store: ArtifactStore, tmp_p
     (tmp_path / "model.pkl").write_bytes(content)
     with pytest.raises(ArtifactError):
         take(store, tmp_path / "model.pkl")
+    assert not list(store.list())
+
+
+def claiming(tmp_path: Path, train_lightgbm: Callable[..., bytes], **claims: Any) -> Path:
+    """An artefact whose maker has chosen what it says of itself."""
+    (tmp_path / "model.txt").write_bytes(train_lightgbm())
+    artifact = take(
+        ArtifactStore(tmp_path / "made"), tmp_path / "model.txt", config={"target": "load"}
+    ).artifact
+    lineage = {"config": {"target": "load", "features": ["a"]}, "data": {}, "seed": 0, "requested_by": "eve"}
+    lineage |= {"created_at": "", **claims}
+    path = tmp_path / "claims.aihub"
+    path.write_bytes(pack(dict(artifact.files), replace(artifact.manifest, lineage=lineage)))
+    return path
+
+
+def test_what_an_artefact_says_of_itself_is_kept(
+    train_lightgbm: Callable[..., bytes], store: ArtifactStore, tmp_path: Path
+) -> None:
+    given = {"git_commit": "d" * 40, "packages": {"numpy": "2"}, "data": {"rows": 5}}
+    found = take(store, claiming(tmp_path, train_lightgbm, **given)).lineage
+    assert (found.git_commit, found.packages, found.data) == ("d" * 40, {"numpy": "2"}, {"rows": 5})
+    assert (found.requested_by, found.created_at) == ("ann", NOW)
+
+
+def deep() -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for _ in range(400):
+        document = {"a": document}
+    return document
+
+
+@pytest.mark.parametrize(
+    ("claims", "field"),
+    [
+        ({"config": []}, "config"),
+        ({"config": {"model_type": "evil"}}, "config.model_type"),
+        ({"config": {"target": ["load"]}}, "config.target"),
+        ({"config": {"target": "a\0b"}}, "config.target"),
+        ({"config": {"features": 5}}, "config.features"),
+        ({"config": {"features": [["a"]]}}, "config.features.0"),
+        ({"config": {"z": deep()}}, "levels"),
+        ({"data": []}, "data"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": 1 << 200}, "seed"),
+        ({"git_commit": "--force"}, "git_commit"),
+        ({"git_commit": "a" * 65}, "git_commit"),
+        ({"git_dirty": "x"}, "git_dirty"),
+        ({"packages": {"a": {"b": "c"}}}, "packages.a"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_what_no_hub_says_of_an_artefact_is_refused(
+    claims: dict[str, Any],
+    field: str,
+    train_lightgbm: Callable[..., bytes],
+    store: ArtifactStore,
+    tmp_path: Path,
+) -> None:
+    """Else every page that shows the version, and every validation of it, would end in a fault of the hub."""
+    with pytest.raises(ArtifactError, match=field):
+        take(store, claiming(tmp_path, train_lightgbm, **claims))
     assert not list(store.list())
