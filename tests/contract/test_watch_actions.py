@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aihub.delivery import watch
 from aihub.delivery.watch_actions import Actions
 from aihub.monitoring.rules import Decision
 from aihub.monitoring.watch_policy import Action
+from aihub.registry.artifacts import Manifest, pack
+from aihub.registry.lineage import Lineage
 from aihub.store import tenants
 from aihub.store.engine import write
 from aihub.types import Role
@@ -78,3 +81,33 @@ def test_a_retraining_beyond_the_quota_does_not_take_the_rollback_back(hub: Hub)
     serving = hub.registry_of("default").serving(MODEL)
     assert serving is not None
     assert serving.version == 1
+
+
+def test_a_model_that_does_not_say_how_it_was_trained_is_not_trained_again(hub: Hub) -> None:
+    registry = hub.registry_of("default")
+    outside = Lineage(config={"target": "load"}, data={}, seed=None, requested_by="ann", created_at=NOW)
+    digest = hub.artifacts.put(pack({"model.json": b"3"}, Manifest(kind="forecast/1", name=MODEL)))
+    given = {"status": "candidate", "actor": "ann", "now": NOW, "report": {"passed": True}}
+    registry.register_version(MODEL, digest, outside, **given)
+    order(registry, 3, override=True, role=Role.ADMIN)
+    done, notes = carried_out(hub, decision(Action.RETRAIN), decision(Action.ALERT))
+    assert done == [Action.ALERT]
+    assert "not done" in notes[0]
+
+
+def test_a_fault_of_one_model_leaves_no_other_unwatched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of all tenants are looked at one after the other."""
+    for name in ("another", "zeta"):
+        register(hub.registry_of("default"), model=name)
+        order(hub.registry_of("default"), 1, model=name, override=True, role=Role.ADMIN)
+    looked: list[str] = []
+
+    def look(_: Hub, __: str, model: str, *___: Any, **____: Any) -> None:
+        looked.append(model)
+        if model == "another":
+            raise KeyError("something that nobody has thought of")
+
+    monkeypatch.setattr(watch, "evaluate_model", look)
+    with pytest.raises(KeyError):
+        watch.evaluate(hub, NOW)
+    assert looked == sorted(["another", MODEL, "zeta"])

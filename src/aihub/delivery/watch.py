@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from aihub.delivery import rollouts
 from aihub.delivery.watch_actions import ACTOR, Actions, jsonable
-from aihub.errors import AIHubError, ConfigError
+from aihub.errors import ConfigError
 from aihub.monitoring.facts import gathered, history_of
 from aihub.monitoring.rules import Decision, State, Verdict, decide
 from aihub.monitoring.watch_policy import WatchPolicy
@@ -71,8 +71,8 @@ def evaluate(hub: Hub, now: datetime, *, environment: str = PRODUCTION) -> list[
 
     Raises
     ------
-    AIHubError
-        The first fault, after all models were looked at.
+    Exception
+        The first fault, whatever it is, after all models were looked at.
     """
     with read(hub.engine, tenant=EVERY_TENANT) as connection:
         query = (
@@ -83,11 +83,11 @@ def evaluate(hub: Hub, now: datetime, *, environment: str = PRODUCTION) -> list[
         )
         serving = connection.execute(query).all()
     found: list[Look] = []
-    faults: list[AIHubError] = []
+    faults: list[Exception] = []
     for tenant, model in serving:
         try:
             look = evaluate_model(hub, tenant, model, now, environment=environment)
-        except AIHubError as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever one model holds, those of others are watched
             faults.append(fault)
             continue
         found += [look] if look else []

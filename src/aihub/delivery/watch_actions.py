@@ -125,7 +125,8 @@ class Actions:
         spec = self.hub.observations.contexts.of(self.tenant, champion.model, champion.version).spec
         config = dict(spec.get("training") or version.lineage.config)
         body = {
-            "model_type": version.lineage.config["model_type"],
+            # A model from elsewhere may not say it, and is not trained again then.
+            "model_type": config.get("model_type"),
             "config": config,
             "name": champion.model,
             "validation": dict(spec.get("validation") or {}),
