@@ -171,10 +171,14 @@ def _cut_after(request: httpx.Request, seconds: float) -> Iterator[None]:
 
 
 def _parts(url: str, *, allow_private: bool, hosts: frozenset[str]) -> tuple[str, int]:
+    # Two readers that differ about a line end or a half character would speak of two hosts.
+    if not url.isprintable():
+        raise InputError("the address has characters that cannot be seen; write https://HOST/PATH")
     try:
         parsed = urlsplit(url)
         host, port = parsed.hostname or "", parsed.port
-    except ValueError:
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
         raise InputError("the address is not a URL; write https://HOST/PATH") from None
     schemes = ("https", "http") if allow_private else ("https",)
     if parsed.scheme not in schemes or not host or parsed.username or parsed.password:
@@ -190,6 +194,8 @@ def _judged(host: str, port: int, *, allow_private: bool) -> Address:
     """Return the address to connect to; every one that the name has must be allowed."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise InputError("the host of the address is no name; a part of it is empty or too long") from None
     except OSError as error:
         raise UnavailableError(
             f"the name {host!r} is not known ({error.strerror}); it is tried again"
