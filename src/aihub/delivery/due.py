@@ -44,10 +44,10 @@ def run_due(
 
     Raises
     ------
-    AIHubError
-        The first fault, after all tenants had their turn.
+    Exception
+        The first fault, whatever it is, after all tenants had their turn.
     """
-    faults: list[AIHubError] = []
+    faults: list[Exception] = []
     for tenant in _tenants(hub, now):
         registry = hub.registry_of(tenant, "hub clock")
         try:
@@ -57,7 +57,7 @@ def run_due(
                 advance_due(registry, now, live)
         except UnavailableError:
             raise
-        except AIHubError as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever one tenant has, the others have their turn
             faults.append(fault)
     if faults:
         raise faults[0]
@@ -101,19 +101,19 @@ def advance_due(
 
     Raises
     ------
-    AIHubError
-        The first fault, after all rollouts were looked at.
+    Exception
+        The first fault, whatever it is, after all rollouts were looked at.
     """
     with read(registry.engine, tenant=registry.tenant) as connection:
         running = rollouts.all_active(connection, tenant=registry.tenant)
     decided: list[tuple[RolloutRecord, Advance]] = []
-    faults: list[AIHubError] = []
+    faults: list[Exception] = []
     for rollout in running:
         try:
             decided.append((rollout, _advanced(registry, rollout, live(rollout, now), now)))
         except UnavailableError:
             raise
-        except AIHubError as fault:
+        except Exception as fault:  # noqa: BLE001 - as above, of one rollout
             faults.append(fault)
     if faults:
         raise faults[0]
