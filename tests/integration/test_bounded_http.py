@@ -51,6 +51,7 @@ def serving(app: App, protocol: type[BoundedHttp]) -> Iterator[int]:
 @pytest.fixture(params=["plain", "quick"])
 def port(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(bounded_http, "HEAD_S", 0.5)
+    monkeypatch.setattr(bounded_http, "AFTER_S", 0.5)
     monkeypatch.setattr(border, "BODY_S", 0.5)
     monkeypatch.setattr(quick_http, "HELD_S", 0.5)
     engine = create(f"sqlite:///{tmp_path / 'hub.db'}")
@@ -182,3 +183,26 @@ def test_who_goes_in_the_middle_of_a_body_is_no_fault(port: int, kind: str) -> N
             threading.Event().wait(0.02)
     assert [line["event"] for line in logs] == ["request.answered"]
     assert logs[0]["status"] in (400, 499)
+
+
+@pytest.mark.parametrize("path", [b"/auth/github", b"/models/load/predict", b"/nowhere"])
+@pytest.mark.parametrize("kind", [b"application/json", b"text/csv"])
+def test_who_was_answered_and_sends_no_more_of_his_body_is_not_waited_for(
+    port: int, path: bytes, kind: bytes
+) -> None:
+    """A byte behind an answer ends the server's own wait for the next request."""
+    head = b"POST " + path + b" HTTP/1.1\r\nContent-Length: 1000\r\nContent-Type: " + kind + b"\r\n" + HEAD
+    answer, took = said(port, head + b"\r\n", *[b" "] * 3, pause_s=0.3)
+    # What is sent behind the end may have broken the connection before the answer was read.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
+    assert took < 9
+
+
+def test_who_was_answered_may_send_the_rest_of_his_body(port: int) -> None:
+    rest = [b" " * bounded_http.AFTER_BYTES] * 12
+    size = str(sum(map(len, rest))).encode()
+    head = b"POST /nowhere HTTP/1.1\r\nContent-Length: " + size + b"\r\n" + HEAD + b"\r\n"
+    following = b"GET /health HTTP/1.1\r\nConnection: close\r\n" + HEAD + b"\r\n"
+    answer, _ = said(port, head, *rest, following, pause_s=0.1)
+    assert answer.startswith(b"HTTP/1.1 4"), answer
+    assert b"HTTP/1.1 200 OK" in answer

@@ -21,6 +21,9 @@ AROUND_A_BYTE = 8
 """Bytes of a chunk of one byte and of its length, in which a body may come."""
 HEAD_S = 15.0
 """Longest time from the first byte of a request, or from the connection, until its headers are whole."""
+AFTER_S = 10.0
+AFTER_BYTES = 10 << 10
+"""Who was answered may go on to send the rest of his body, as clients do, at a pace of so much in so long."""
 _ONCE = (b"host", b"authorization", b"x-aihub-tenant")
 """Headers of which a proxy may look at the first and we at the last."""
 
@@ -35,6 +38,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._around_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._is_in_body = False
+        self._rest_bytes = 0
+        self._rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -44,6 +50,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
+        self._end_of_body()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -85,6 +92,18 @@ class BoundedHttp(HttpToolsProtocol):
         self._count(body)
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """Note that the body is whole."""
+        self._end_of_body()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; where the body of this one is not whole yet, see to it that its rest comes."""
+        super().on_response_complete()
+        if self._is_in_body and self._rest is None and self.cycle.response_complete:
+            self._rest_bytes = AFTER_BYTES
+            self._look_at_rest()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request in the form of every other refusal, and close; an answer under way is broken off."""
         if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
@@ -97,6 +116,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _count(self, body: bytes) -> None:
         self._around_bytes = max(0, self._around_bytes - AROUND_A_BYTE * len(body))
+        self._rest_bytes += len(body)
 
     def _end_of_head(self) -> None:
         """Begin with the body. Raises ValueError, which the parser takes for a fault, where a header stands twice."""
@@ -105,6 +125,19 @@ class BoundedHttp(HttpToolsProtocol):
             raise ValueError("a header stands twice")
         self._is_in_head = self._has_begun = False
         self._head_bytes = 0
+        self._is_in_body = True
+
+    def _look_at_rest(self) -> None:
+        if self._rest_bytes < AFTER_BYTES:
+            self.transport.close()
+        else:
+            self._rest_bytes, self._rest = 0, self.loop.call_later(AFTER_S, self._look_at_rest)
+
+    def _end_of_body(self) -> None:
+        self._is_in_body = False
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def _too_late(self) -> None:
         self._deadline = None

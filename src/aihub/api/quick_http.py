@@ -99,6 +99,7 @@ class QuickHttp(BoundedHttp):
 
     def on_message_complete(self) -> None:
         """Answer, or pass on what was kept."""
+        self._end_of_body()
         if self._held is not None:
             body = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             content = self.quick_route.at_once(self.url, self.headers, body)
