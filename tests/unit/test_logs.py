@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
-from aihub.logs import redact, without_secrets
+from aihub.logs import MAX_TEXT, redact, without_secrets
 
 KEY = "hub_0123456789abcdef_" + "s" * 43
 SECRETS = {
@@ -17,6 +18,7 @@ SECRETS = {
     "a webhook": ("POST https://hooks.slack.com/services/T0/B0/zzzz", "zzzz"),
     "a token of GitHub": ("ghp_" + "a" * 36, "aaaa"),
     "a JWT": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig-nature", "sig-nature"),
+    "a password behind an odd scheme": (f"{'x' * 300}+y.z://me:hunter22@db", "hunter22"),
     "a query": ("GET /x?access_token=qqqq&b=1", "qqqq"),
 }
 
@@ -30,11 +32,37 @@ def test_a_secret_is_taken_out_of_a_text(text: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "piece", ["a", "a.", "a-", "eyJ-", "eyJaaaaaaaa.", "?token", "&a_", "ghp_", "bearer ", "x://"]
+)
+def test_no_text_of_a_stranger_takes_long(piece: str) -> None:
+    """The address of every request is looked through where all others wait: a second each would be the end of the hub."""
+    began = time.process_time()
+    without_secrets("&" + piece * (MAX_TEXT // len(piece)))
+    assert time.process_time() - began < 0.3
+
+
+@pytest.mark.parametrize(
     "name", ["password", "Authorization", "api_key", "apikey", "smtp_secret", "cookie", "x_token"]
 )
 def test_a_field_with_the_name_of_a_secret_is_hidden(name: str) -> None:
     assert redact(None, "info", {name: "abc"})[name] == "[redacted]"
     assert redact(None, "info", {"lease_token": 3})["lease_token"] == 3
+
+
+def test_what_a_stranger_sent_moves_no_cursor_and_makes_no_line() -> None:
+    code = """
+import logging, structlog
+from aihub import logs
+logs.configure("info", "console")
+structlog.get_logger("x").info("request.answered", path="/" + chr(27) + "]0;x" + chr(7) + chr(0x202e))
+logging.getLogger("y").warning("odd %s", "one" + chr(10) + "2026-01-01 [info] forged")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert len(done.stderr.splitlines()) == 2
+    assert r"/\x1b]0;x\x07\u202e" in done.stderr
+    assert "\x1b]" not in done.stderr
 
 
 def test_every_line_of_a_process_is_json_with_its_ids_and_no_secret() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("aihub.api")
 LIMIT = "aihub.body_limit"
 """Key of the scope under which a route that takes uploads raises the limit of its body, before it reads it."""
+MAX_SHOWN_PATH = 512
+"""Characters of an address in the log."""
 BODY_S = 30.0
 BODY_BYTES_PER_S = 1024
 """A body may stay behind this pace by `BODY_S`: a client that sends a byte now and then holds memory and a connection."""
@@ -237,7 +239,7 @@ def _route(scope: Scope) -> str:
 
 def _shown_path(scope: Scope) -> str:
     """Path for the log; that of a link is a credential."""
-    path = str(scope["path"])
+    path = str(scope["path"])[:MAX_SHOWN_PATH]
     return "/links/{token}" if path.startswith("/links/") else path
 
 
