@@ -163,6 +163,14 @@ def test_the_readme_keeps_everything_but_our_section(repository: Path) -> None:
         changes(repository, "ai-hub")
 
 
+def test_the_readme_has_a_trust_for_each_workflow_that_signs_in(repository: Path) -> None:
+    run("--yes")
+    trusts = (repository / "README.md").read_text().split("aihub trust add ")[1:]
+    for workflow in (repository / ".github/workflows").glob("*.yml"):
+        assert "aihub login" in workflow.read_text()
+        assert any(workflow.name in trust for trust in trusts)
+
+
 def test_line_ends_stay_those_of_the_file(repository: Path) -> None:
     readme, workflow = repository / "README.md", repository / ".github/workflows/model-training.yml"
     readme.write_bytes(b"# Mine\r\n\r\nText.\r\n")
