@@ -214,9 +214,11 @@ def _irregular(
 ) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:
     share = off.height / frame.height
     if not may_be_irregular:
+        step = "Set frequency to the step that the rows are to be averaged into, such as frequency: 1h."
+        if _are_days_of_another_zone(off, frequency):
+            step = "Days that begin an hour earlier in summer are those of a time zone: set it, such as time_zone: Europe/Berlin."
         raise DataError(
-            f"{share:.0%} of the rows do not lie on steps of {format_frequency(frequency)}. "
-            "Set frequency to the step that the rows are to be averaged into, such as frequency: 1h.",
+            f"{share:.0%} of the rows do not lie on steps of {format_frequency(frequency)}. {step}",
             file=axis.label,
             column=axis.stamp,
             row=int(off[ROW].min()),  # type: ignore[arg-type] # as above
@@ -231,6 +233,14 @@ def _irregular(
         repaired=False,
     )
     return frame, (note,)
+
+
+def _are_days_of_another_zone(off: pl.DataFrame, frequency: timedelta) -> bool:
+    """Return whether all that lies beside the grid of days does so by the hour that a clock is put forward or back."""
+    if frequency % timedelta(days=1):
+        return False
+    beside = (off["__at"] - off["__at"].round()).abs() * (frequency / timedelta(hours=1))
+    return bool((beside - 1).abs().max() < _ROUNDING)  # type: ignore[operator] # there are rows, and they are numbers
 
 
 def _averaged(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from aihub.errors import DataError, did_you_mean
+from aihub.training.config import TrainingConfig
 from aihub.training.data import arff
 from aihub.training.data.dialect import find_dialect
 from aihub.training.data.parquet import read_parquet
@@ -129,7 +130,10 @@ def _choose(names: Sequence[str], wanted: Sequence[str], optional: Sequence[str]
             chosen.append(name)
         elif name not in optional:
             near = did_you_mean(name, names)
-            raise DataError(f"there is no such column.{near} Correct the name.", file=label, column=name)
+            # The name that holds where the spec has none: its reader may never have written it.
+            is_default = name == TrainingConfig.model_fields["timestamp"].default
+            step = "Say which column holds the times: timestamp: NAME." if is_default else "Correct the name."
+            raise DataError(f"there is no such column.{near} {step}", file=label, column=name)
     return chosen
 
 

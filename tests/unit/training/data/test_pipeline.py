@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -199,6 +200,23 @@ def test_rows_on_no_grid_are_refused_for_a_forecast_and_left_for_anomalies(loade
         loaded(text)
     assert _note(loaded(text, model_type="anomaly"), "irregular").repaired is False
     assert loaded(text, frequency="1h").frame["timestamp"].diff().drop_nulls().n_unique() == 1
+
+
+def test_days_of_a_zone_that_was_not_named_are_told_by_their_hour_in_summer(loaded: Loaded) -> None:
+    zone = ZoneInfo("America/Chicago")
+    days = [datetime(2024, 1, 1, tzinfo=zone) + timedelta(days=at) for at in range(300)]
+    text = "timestamp,load\n" + "\n".join(f"{day.isoformat()},{day.day}" for day in days)
+    with pytest.raises(DataError, match="those of a time zone: set it, such as time_zone"):
+        loaded(text)
+    assert loaded(text, time_zone="America/Chicago").frame.height == 300
+
+
+def test_a_file_without_the_default_column_of_times_is_told_where_to_name_its_own(loaded: Loaded) -> None:
+    text = "start,load\n2024-01-01,1\n"
+    with pytest.raises(DataError, match="Say which column holds the times: timestamp: NAME"):
+        loaded(text)
+    with pytest.raises(DataError, match="Correct the name"):
+        loaded(text, timestamp="begin")
 
 
 def test_a_few_rows_off_the_grid_are_moved(loaded: Loaded, hourly: Hourly) -> None:
