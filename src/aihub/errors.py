@@ -176,6 +176,9 @@ class TooManyError(UnavailableError):
         self.retry_after_s = retry_after_s
 
 
+MAX_COMPARED, MAX_COMPARED_CHARS = 500, 100
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, the whole list where it is short, else nothing.
 
@@ -185,10 +188,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     " Did you mean 'LOAD'?"
     """
     names = sorted(set(known))
-    folded = {one.casefold(): one for one in names}
+    # Comparing takes time by the product of the lengths, and both may be a stranger's.
+    likely = [one for one in names if len(one) <= MAX_COMPARED_CHARS]
+    likely = sorted(likely, key=lambda one: abs(len(one) - len(name)))[:MAX_COMPARED]
+    name = name[:MAX_COMPARED_CHARS]
+    folded = {one.casefold(): one for one in likely}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if near:
         return f" Did you mean {folded[near[0]]!r}?"
     if 0 < len(names) <= 12:  # noqa: PLR2004 - a longer list is noise in a message
-        return f" Known: {', '.join(names)}."
+        return f" Known: {', '.join(one[:MAX_COMPARED_CHARS] for one in names)}."
     return ""

@@ -39,7 +39,8 @@ _IN_WORDS = {
 }
 _NO_JSON = "json_invalid"
 """Where a body is no JSON the framework gives as its field the place in the text."""
-_SENT = re.compile(r" \(got .*?\)(?=[.;,]|$)", re.DOTALL)
+_SENT = re.compile(r" \(got .{0,300}?\)(?=[.;,]|$)", re.DOTALL)
+MAX_DETAIL = 4000
 _CODES = {
     400: "bad_request",
     401: "unauthorized",
@@ -135,7 +136,7 @@ def of_error(error: AIHubError, request_id: str | None = None) -> Response:
     return problem(
         error.http_status,
         error.code,
-        _SENT.sub("", str(error)),
+        _SENT.sub("", str(error)[:MAX_DETAIL]),
         field=getattr(error, "field", None) or getattr(error, "column", None),
         request_id=request_id,
         headers=headers,
@@ -181,7 +182,9 @@ def _message(error: Mapping[str, Any]) -> str:
     words = _IN_WORDS.get(error.get("ctx", {}).get("pattern", ""))
     if words is not None:
         return words
-    return _encodable(_SENT.sub("", str(error["msg"]).removeprefix("Value error, "))).rstrip(".")[:500]
+    return _encodable(_SENT.sub("", str(error["msg"])[:MAX_DETAIL].removeprefix("Value error, "))).rstrip(
+        "."
+    )[:500]
 
 
 def _http(request: Request, error: Exception) -> Response:

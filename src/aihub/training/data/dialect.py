@@ -21,6 +21,10 @@ _SEPARATORS = ",;\t|"
 _VALUE = re.compile(r"\s*(?:[-+]?[\d.,:/\sTZ+-]*\d[\d.,:/\sTZ+eE-]*|nan|na|n/a|null|)\s*", re.IGNORECASE)
 
 
+_VALUE_CHARS = 100
+"""No value is longer, and looking takes time by the square of the length."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a CSV file is written.
@@ -70,7 +74,9 @@ def find_dialect(path: Path, wanted: Collection[str], *, label: str, limits: Lim
         raise DataError(
             f"has {len(header)} columns, more than {limits.columns}. Keep those you need.", file=label
         )
-    if not names.intersection(header) and all(_VALUE.fullmatch(name) for name in header):
+    if not names.intersection(header) and all(
+        len(name) <= _VALUE_CHARS and _VALUE.fullmatch(name) for name in header
+    ):
         example = separator.join(list(wanted)[: len(header)])
         raise DataError(
             f"has no header line: it starts with {sample[0][:60]!r}. Add one, such as {example!r}.",

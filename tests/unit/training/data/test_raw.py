@@ -180,6 +180,14 @@ def test_a_bad_file_is_refused_in_words(loaded: Loaded, content: bytes, message:
     assert caught.value.exit_code == 2
 
 
+def test_a_name_like_a_very_long_number_takes_no_time(loaded: Loaded) -> None:
+    for name in (b"1" * 200_000, b" " * 200_000, b"1 " * 100_000):
+        began = time.process_time()
+        with pytest.raises(DataError, match="no such column"):
+            loaded(name + b"x\n1\n2\n")
+        assert time.process_time() - began < 3
+
+
 def test_a_bomb_is_refused_while_it_unpacks(tmp_path: Path) -> None:
     small = Limits(text_bytes=10**8, ratio_from_bytes=10**6)
     for name, packed in (
