@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
+ARROW_FILE = "application/vnd.apache.arrow.file"
 PARQUET = "application/vnd.apache.parquet"
-BULK = frozenset((NDJSON, "application/ndjson", "application/jsonl", ARROW, "application/vnd.apache.arrow.file", PARQUET))  # fmt: skip
+BULK = frozenset((NDJSON, "application/ndjson", "application/jsonl", ARROW, ARROW_FILE, PARQUET))  # fmt: skip
 FIELDS = frozenset(("records", "columns", "horizon", "future", "level", "series", "timestamp"))
 _NOT_FINITE = re.compile(r"-?(?:nan|inf|\d{3}|\d[\d.]*e)", re.IGNORECASE)
 _INSIDE = re.compile(r"\s*:[\s\[\d.,eE+\-nul]*")
@@ -80,7 +81,7 @@ def read(body: bytes, content_type: str) -> Question:
         )
     if kind in BULK:
         return Question(columns=_arrow(body, kind))
-    known = f"{JSON}, {NDJSON}, {ARROW}, {PARQUET}"
+    known = f"{JSON}, {NDJSON}, {ARROW}, {ARROW_FILE}, {PARQUET}"
     raise InputError(f"content type {kind[:80]!r} is not one that predictions take; send {known}")
 
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 MAX_ROWS = 1_000_000
 MAX_BYTES = 256 << 20
 """What a body may unpack to."""
-_FILE_HEAD = 8
+_MAGIC, _CONTINUES = b"ARROW1", b"\xff" * 4
 _WORD = 8
 _TEXT = 64
 """Bytes of a short text as Python keeps it."""
 _RECORD_BATCH, _DICTIONARY = 3, 2
 """Kinds of messages in Arrow's own numbering that hold buffers."""
+_DICTIONARIES, _RECORD_BATCHES, _BLOCK = 2, 3, 24
+"""Where a file lists its messages, and the bytes that one of them takes there."""
 
 
 def read_parquet(body: bytes) -> Any:
@@ -39,7 +41,7 @@ def read_parquet(body: bytes) -> Any:
 
 
 def read_arrow(body: bytes, *, is_file: bool) -> Any:
-    """Read an Arrow IPC stream, or a file, which is a stream between a head and a list of its contents.
+    """Read an Arrow IPC stream, or a file, whose parts lie where the list at its end says.
 
     Raises
     ------
@@ -48,16 +50,14 @@ def read_arrow(body: bytes, *, is_file: bool) -> Any:
     """
     import pyarrow as pa  # noqa: PLC0415 - 0.2 s that only bulk requests pay
 
-    if is_file and not body.startswith(b"ARROW1"):
-        raise InputError("the body is no Arrow file; write it again")
-    source = pa.py_buffer(body).slice(_FILE_HEAD if is_file else 0)
+    source = pa.py_buffer(body)
     size = 0
-    for message in pa.ipc.MessageReader.open_stream(source):
-        for unpacked in _unpacked_sizes(message):
+    for head, inside in _parts_of_file(source) if is_file else _parts_of_stream(source):
+        for unpacked in _unpacked_sizes(head, inside):
             size += unpacked
             if size > MAX_BYTES:
                 raise _too_large()
-    table = pa.ipc.open_stream(source).read_all()
+    table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source).read_all()
     if table.num_rows > MAX_ROWS:
         raise _too_many_rows()
     # A column of nothing takes no bytes until it is looked at.
@@ -92,9 +92,43 @@ def texts_of(column: Any) -> list[str | None]:
     return [listed[at] for at in whole.indices.fill_null(len(words)).to_pylist()]
 
 
-def _unpacked_sizes(message: Any) -> Iterator[int]:
+def _parts_of_stream(source: Any) -> Iterator[tuple[bytes, Any]]:
+    """Yield the head of each message, and the bytes that its buffers lie in."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    for message in pa.ipc.MessageReader.open_stream(source):
+        yield message.metadata.to_pybytes(), message.body
+
+
+def _parts_of_file(source: Any) -> Iterator[tuple[bytes, Any]]:
+    """Yield the same of a file, as Arrow finds it: not every writer has a whole stream before the list."""
+    end = source.size - len(_MAGIC) - 4
+    if end < 0 or source.slice(0, len(_MAGIC)).to_pybytes() != _MAGIC:
+        raise InputError("the body is no Arrow file; write it again")
+    length = _number(source.slice(end, 4).to_pybytes(), 0, "<i")
+    if not 0 < length <= end:
+        raise _cut_off()
+    listed = source.slice(end - length, length).to_pybytes()
+    root, heads = _number(listed, 0, "<I"), 0
+    for field in (_DICTIONARIES, _RECORD_BATCHES):
+        blocks = _field(listed, root, field)
+        if blocks is None:
+            continue
+        blocks += _number(listed, blocks, "<I")
+        for at in range(_number(listed, blocks, "<I")):
+            where = blocks + 4 + _BLOCK * at
+            offset, head = _number(listed, where, "<q"), _number(listed, where + 8, "<i")
+            heads += head
+            # A message that is listed many times over would be read as often.
+            if offset < 0 or head < _WORD or offset + head > source.size or heads > source.size:
+                raise _cut_off()
+            begin = source.slice(offset, head).to_pybytes()
+            # Before Arrow 0.15 nothing stood before the length.
+            yield begin[8 if begin.startswith(_CONTINUES) else 4 :], source.slice(offset + head)
+
+
+def _unpacked_sizes(head: bytes, body: Any) -> Iterator[int]:
     """Yield how large each buffer of a message gets."""
-    head, body = message.metadata.to_pybytes(), message.body
     kind, batch = _batch(head)
     if kind is None:
         return
@@ -121,10 +155,13 @@ def _batch(head: bytes) -> tuple[int | None, int]:
     """Return the kind of a message that holds buffers, and where its record batch begins; None for another."""
     root = _number(head, 0, "<I")
     kind, inner = _field(head, root, 1), _field(head, root, 2)
-    if kind is None or inner is None or head[kind] not in (_RECORD_BATCH, _DICTIONARY):
+    if kind is None or inner is None:
+        return None, 0
+    what = _number(head, kind, "<B")
+    if what not in (_RECORD_BATCH, _DICTIONARY):
         return None, 0
     inner += _number(head, inner, "<I")
-    if head[kind] == _RECORD_BATCH:
+    if what == _RECORD_BATCH:
         return _RECORD_BATCH, inner
     data = _field(head, inner, 1)
     return (None, 0) if data is None else (_DICTIONARY, data + _number(head, data, "<I"))
@@ -144,7 +181,11 @@ def _number(head: bytes, at: int, form: str) -> int:
     try:
         return int(struct.unpack_from(form, head, at)[0])
     except struct.error:
-        raise InputError("the body is cut off; write it again") from None
+        raise _cut_off() from None
+
+
+def _cut_off() -> InputError:
+    return InputError("the body is cut off; write it again")
 
 
 def _too_many_rows() -> InputError:

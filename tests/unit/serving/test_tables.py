@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -62,6 +64,58 @@ def test_tables_come_as_they_were_sent(compression: str | None, *, is_file: bool
     again = protocol.read(parquet(table), protocol.PARQUET).columns
     assert again is not None
     assert again["sky"] == found["sky"]
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+def test_a_file_of_polars_which_holds_no_stream_is_read(
+    compression: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = io.BytesIO()
+    frame = pl.DataFrame({"t": np.arange(3000.0), "sky": ["rain", "sun", None] * 1000})
+    frame = frame.with_columns(pl.col("sky").cast(pl.Categorical))
+    frame.write_ipc(
+        sink, compression=compression, compat_level=pl.CompatLevel.oldest(), record_batch_size=500
+    )
+    found = protocol.read(sink.getvalue(), FILE).columns
+    assert found is not None
+    assert found["t"].tolist() == list(range(3000))
+    assert found["sky"] == ["rain", "sun", None] * 1000
+    monkeypatch.setattr(tables, "MAX_BYTES", 8 * 3000)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        protocol.read(sink.getvalue(), FILE)
+
+
+def test_a_file_that_lists_one_part_many_times_is_refused() -> None:
+    batch = pa.record_batch({"t": pa.nulls(1)})
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, batch.schema) as opened:
+        for _ in range(100):
+            opened.write_batch(batch)
+    body = sink.getvalue()
+    listed = bytearray(body[-10 - struct.unpack_from("<i", body, len(body) - 10)[0] :])
+    blocks = tables._field(listed, tables._number(listed, 0, "<I"), tables._RECORD_BATCHES)
+    assert blocks is not None
+    first = blocks + tables._number(listed, blocks, "<I") + 4
+    offset, head = struct.unpack_from("<qi", listed, first)
+    listed[first : first + 24 * 100] = listed[first : first + 24] * 100
+    # One part and a list of a hundred: Arrow itself reads it, a hundred times.
+    crafted = body[: offset + head] + bytes(listed)
+    assert pa.ipc.open_file(crafted).read_all().num_rows == 100
+    with pytest.raises(InputError, match="cut off"):
+        protocol.read(crafted, FILE)
+
+
+def test_what_is_no_arrow_file_is_refused() -> None:
+    whole = arrow(pa.table({"t": [1.0]}), is_file=True)
+    for body in (
+        b"",
+        b"ARROW1",
+        whole[:-20],
+        arrow(pa.table({"t": [1.0]})),
+        whole[:-10] + b"\xff" * 4 + b"ARROW1",
+    ):
+        with pytest.raises(InputError, match="write it again"):
+            protocol.read(body, FILE)
 
 
 def test_a_small_body_that_unpacks_to_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
