@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aihub.types import Identity
 
 log = structlog.get_logger("aihub.api")
-MAX_HOSTS = 10_000
+MAX_HOSTS, MAX_HOST_CHARS = 10_000, 300
 THREADS = 4
 LOAD_WAIT_S = 5.0
 """How long a request for a model that is deployed and not in memory yet waits for it."""
@@ -301,7 +301,7 @@ class PredictRoute:
         if "*" not in self._hosts and name not in self._hosts:
             detail = "the hub is not called by this host name; add it to AIHUB_ALLOWED_HOSTS"
             raise _Refusal(421, "misdirected", detail)
-        if len(self._known_hosts) < MAX_HOSTS:
+        if len(host) <= MAX_HOST_CHARS and len(self._known_hosts) < MAX_HOSTS:
             self._known_hosts.add(host)
 
 

@@ -253,7 +253,8 @@ class Contract:
 
     def _wrong_names(self, given: Mapping[str, Any], *, row: int | None = None) -> DataError:
         missing = [name for name in self.names if name not in given]
-        extra = [str(name) for name in given if name not in self.names]
+        known = set(self.names)
+        extra = [str(name) for name in given if name not in known]
         if missing:
             hint = did_you_mean(missing[0], extra)
             return DataError(

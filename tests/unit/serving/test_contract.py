@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,11 @@ def test_huge_numbers_whose_sum_overflows_are_still_numbers() -> None:
 
 def test_a_single_column_is_a_row_too() -> None:
     assert Contract((Column("a", Role.NUMBER),)).records([{"a": 1}]).by_row == [(1,)]
+
+
+def test_a_row_of_many_other_names_is_refused_in_no_time() -> None:
+    contract = Contract(tuple(Column(f"feature {n}", Role.NUMBER) for n in range(10_000)))
+    began = time.process_time()
+    with pytest.raises(DataError, match="is missing"):
+        contract.records([{f"other {n}": 1.0 for n in range(10_000)}], may_hold_flags=False)
+    assert time.process_time() - began < 0.3

@@ -192,6 +192,9 @@ def test_credentials_scopes_names_and_hosts_are_checked(call: Caller, hub: Hub, 
     for method, what in (("GET", "schema"), ("GET", "performance"), ("POST", "actuals")):
         assert call(method, f"/models/load/{what}", token=stranger, json=[]).status_code == 404
     assert call.predict(body, headers={"host": "evil.example"}).status_code == 421
+    # No port is that long; that it is let in is harmless, that it was kept for the life of the process was not.
+    assert call.predict(body, headers={"host": f"localhost:{'0' * 60_000}1"}).status_code == 200
+    assert all(len(host) < 1000 for host in call.app._known_hosts)
     assert call("POST", "/models/load/predict?environment=staging", json=body).status_code == 404
 
 
