@@ -57,12 +57,14 @@ def _not_given_up(client: Client, job: Job) -> Job:
     return job
 
 
-def register(client: Client, name: str, path: Path) -> Version:
-    """Register a model file and say which version it is."""
+def register(client: Client, name: str, path: Path, *, quiet: bool = False, **known: str) -> Version:
+    """Register a model file and say which version it is; `known` is what the file does not say."""
     from aihub.client import files
 
-    key = key_of_run("version", name, files.digest_of(path))
-    version = client.models.register(name, path, key=key)
+    key = key_of_run("version", name, files.digest_of(path), *known.values())
+    version = client.models.register(name, path, key=key, **known)
+    if quiet:
+        return version
     click.echo(f"Registered {version}")
     if version.replayed:
         click.echo(

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "aihub.cli.monitor:monitor",
         "Show how the models that serve do, and what is wrong with them.",
     ),
+    "register": ("aihub.cli.register:register", "Make a model that was trained elsewhere a version."),
     "models": ("aihub.cli.models:models", "List the models and their versions."),
     "deploy": ("aihub.cli.deploy:deploy", "Put a version into production."),
     "rollback": ("aihub.cli.deploy:rollback", "Go back to the previous good version, or to a named one."),

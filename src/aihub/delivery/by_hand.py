@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aihub.delivery.mirror import Mirror
 from aihub.delivery.progress import ignore
@@ -18,6 +18,7 @@ from aihub.registry.records import Status
 from aihub.store.engine import read, write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aihub.hub import Hub
@@ -58,8 +59,20 @@ class ByHand:
                     field="audit_key",
                 )
 
-    def register(self, path: Path, model: str, *, git_commit: str | None = None) -> Version:
+    def register(
+        self,
+        path: Path,
+        model: str,
+        *,
+        git_commit: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Version:
         """Take a model file in and make a version of it; a file that is a version already stays that one.
+
+        Parameters
+        ----------
+        config
+            What else is known of an external model, such as ``model_type`` and ``target``.
 
         Raises
         ------
@@ -69,7 +82,13 @@ class ByHand:
         registry = self.hub.registry_of(self.tenant, SOURCE)
         now = datetime.now(UTC)
         taken = take_in(
-            self.hub.artifacts, path, model=model, requested_by=self.actor, now=now, git_commit=git_commit
+            self.hub.artifacts,
+            path,
+            model=model,
+            requested_by=self.actor,
+            now=now,
+            git_commit=git_commit,
+            config=config,
         )
         with write(self.hub.engine, tenant=self.tenant) as connection:
             known = version_of(connection, self.tenant, model, taken.artifact.digest)

@@ -93,6 +93,24 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     return call
 
 
+def test_a_model_from_elsewhere_is_registered_with_what_its_file_does_not_say(
+    stand_in: StandIn, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "model.txt").write_text("tree")
+    stand_in.answers = [Answer(201, VERSION), Answer(201, VERSION)]
+    asked = ["register", "load", str(tmp_path / "model.txt"), "--target", "kw", "--model-type", "anomaly"]
+    assert run(*asked)[:2] == (
+        0,
+        "Registered load v1.2.0 (version 3)\nNext: aihub jobs validate load 3 --data FILE\n",
+    )
+    assert "target=kw" in stand_in.asked[0].path
+    assert "model_type=anomaly" in stand_in.asked[0].path
+    assert stand_in.asked[0].body == b"tree"
+    code, out, _ = run(*asked, "--json")
+    assert (code, json.loads(out)["version"]) == (0, 3)
+    assert run("register", "load", str(tmp_path / "nowhere"))[0] == 2
+
+
 @pytest.mark.parametrize(
     ("answers", "arguments", "shown"),
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from aihub.cli.main import run
 from aihub.delivery.by_hand import ByHand
 from aihub.errors import ConfigError, ConflictError, NotFoundError
 from aihub.hub import opened
@@ -45,6 +47,18 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 def hand_of(hub: Hub, tenant: str = "default") -> ByHand:
     return ByHand(hub=hub, tenant=tenant, actor="ann")
+
+
+def test_the_command_registers_in_the_store_where_no_hub_is_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AIHUB_URL", raising=False)
+    monkeypatch.setenv("AIHUB_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("AIHUB_MLFLOW_TRACKING_URI", "off")
+    assert run(["register", "load", str(model), "--target", "kw"]) == 0
+    assert capsys.readouterr().out == "Registered load v1.0.0 (version 1)\n"
+    assert run(["register", "load", str(model), "--target", "kw", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
 def test_registered_once_deployed_once_and_written_down(hub: Hub, model: Path) -> None:
