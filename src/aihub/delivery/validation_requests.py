@@ -193,8 +193,9 @@ def check_columns(columns: Columns, request: ValidationRequest, version: Version
         With the column.
     """
     asked = [name for name in (request.timestamp, request.series_id) if name is not None]
+    there = set(dataset.columns)
     for name in (columns.target, *version.lineage.config.get("features", ()), *asked):
-        if name not in dataset.columns:
+        if name not in there:
             raise DataError(
                 f"the dataset has no such column.{did_you_mean(name, dataset.columns)}",
                 file=dataset.name,
