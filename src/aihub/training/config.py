@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -95,7 +96,9 @@ class TrainingConfig(StrictModel):
     lags: Literal["auto"] | list[Annotated[int, Field(ge=1, le=MAX_LAG_STEPS)]] = Field(
         "auto", description="Steps back in time."
     )
-    known_future: list[ColumnName] | None = Field(None, description="Features known ahead; empty: all.")
+    known_future: list[ColumnName] | None = Field(
+        None, max_length=2000, description="Features known ahead; empty: all."
+    )
     interval_level: float = Field(0.9, gt=0, lt=1, description="Share that the interval must hold.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same bytes.")
     threads: int = Field(1, ge=1, le=64, description="Threads of one training.")
@@ -113,7 +116,7 @@ class TrainingConfig(StrictModel):
     @field_validator("features", "known_future")
     @classmethod
     def _no_column_twice(cls, names: list[str] | None) -> list[str] | None:
-        twice = sorted({name for name in names or () if (names or []).count(name) > 1})
+        twice = sorted(name for name, times in Counter(names or ()).items() if times > 1)
         if twice:
             raise ValueError(f"{twice[0]!r} is named twice. Name it once.")
         return names

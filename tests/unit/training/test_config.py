@@ -1,4 +1,5 @@
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -150,3 +151,17 @@ def test_any_input_gives_a_configuration_or_a_config_error(fields: dict[str, Any
         assert error.exit_code == 2  # noqa: PT017 - a table is as good an answer
     else:
         assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_list_of_very_many_names_is_refused_in_no_time() -> None:
+    """The hub reads the configurations of strangers where all others wait."""
+    names = [f"f{number}" for number in range(60_000)]
+    began = time.process_time()
+    for lists in (
+        {"features": names},
+        {"known_future": names},
+        {"features": names, "known_future": names[::-1]},
+    ):
+        with pytest.raises(ConfigError, match="2000"):
+            TrainingConfig.model_validate({"target": "load", **lists})
+    assert time.process_time() - began < 1
