@@ -105,8 +105,15 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:,.2f}" if math.isfinite(value) else "-"
-    text = str(value)
-    # Reasons and names are other people's: what they wrote must not steer the reader's terminal.
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line; reasons and names are other people's and must not steer the reader's terminal.
+
+    >>> printable("a\x1b[2J\n::error::b")
+    'a [2J ::error::b'
+    """
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aihub.cli.console import shown_progress
+from aihub.cli.console import printable, shown_progress
 from aihub.delivery.progress import StepAdvanced, StepFinished, StepStarted
 from aihub.errors import AIHubError, ConflictError, InputError, NotFoundError, StoppedError, UnavailableError
 
@@ -83,11 +83,12 @@ def tell_end(job: Job) -> None:
     result = job.result or {}
     named = " ".join(str(result[name]) for name in ("model", "semantic") if result.get(name)) or job.model
     if job.status == "failed":
-        click.echo(f"Job failed: {(job.error or {}).get('message', 'without a word')}", err=True)
+        why = str((job.error or {}).get("message", "without a word"))
+        click.echo(f"Job failed: {printable(why)}", err=True)
     elif job.status == "cancelled":
         click.echo("Job cancelled.", err=True)
     elif job.gate_passed is False:
-        reason = result.get("reason") or "its report says why"
+        reason = printable(str(result.get("reason") or "its report says why"))
         click.echo(f"Gate failed: {named} is {result.get('status') or 'rejected'}; {reason}.")
     elif job.is_waiting:
         approval = result.get("approval_id")
@@ -96,7 +97,7 @@ def tell_end(job: Job) -> None:
     elif not job.is_judged:
         click.echo(f"Job is {job.status}; it goes on: aihub jobs watch {job.job_id}")
     elif result.get("delivery") in {"held", "refused"}:
-        click.echo(f"Gate passed: {named} is not deployed: {result.get('reason')}.")
+        click.echo(f"Gate passed: {named} is not deployed: {printable(str(result.get('reason')))}.")
     elif result.get("delivery") == "rolling_out":
         click.echo(f"Gate passed: {named} runs beside the champion until its live figures decide.")
     elif result.get("environment"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aihub.cli.console import print_json, table
+from aihub.cli.console import print_json, printable, table
 from aihub.cli.options import PATH, json_option
 from aihub.cli.validations import validate
 
@@ -166,7 +166,7 @@ def logs(job_id: str, *, follow: bool, as_json: bool) -> None:
                 print_json(line.raw)
             else:
                 stamp = f"{line.at:%H:%M:%S}" if line.at else ""
-                click.echo(f"{stamp} {line.level:<7} {line.step}: {line.message}".strip())
+                click.echo(f"{stamp} {line.level:<7} {line.step}: {printable(line.message)}".strip())
 
 
 @jobs.command()

@@ -210,6 +210,16 @@ def test_people_read_it(
             "load",
         ),
         ({"status": "failed", "gate_passed": None, "error": {"code": "internal", "message": "oh"}}, 3, "oh"),
+        # A column may be called so, and in GitHub Actions the beginning of a line is a command.
+        (
+            {
+                "status": "failed",
+                "gate_passed": None,
+                "error": {"code": "x", "message": "no \x1b[2J\n::error::y"},
+            },
+            3,
+            "no  [2J ::error::y",
+        ),
         ({"status": "cancelled", "gate_passed": None}, 130, "cancelled"),
     ],
 )
