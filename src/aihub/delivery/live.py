@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from aihub.delivery.strategy import Live
 from aihub.monitoring import sums
 from aihub.monitoring.facts import history_of
-from aihub.monitoring.performance import EMPTY, Slice, Windows, hour_of
+from aihub.monitoring.performance import hour_of
 from aihub.monitoring.predictions import unheard
+from aihub.monitoring.windows import EMPTY, Slice, Windows
 from aihub.registry.records import PRODUCTION
 from aihub.store.engine import read
 

@@ -11,9 +11,10 @@ import numpy as np
 from aihub.monitoring import sums
 from aihub.monitoring.drift import feature_drift
 from aihub.monitoring.folding import NAIVE
-from aihub.monitoring.performance import EMPTY, Slice, Windows, hour_of
+from aihub.monitoring.performance import hour_of
 from aihub.monitoring.quality import LASTING, faults_in
 from aihub.monitoring.rules import Facts, Target
+from aihub.monitoring.windows import EMPTY, Slice, Windows
 from aihub.registry.promotion import previous_good
 from aihub.registry.records import Action as DeploymentAction
 from aihub.registry.records import Deployment, Status

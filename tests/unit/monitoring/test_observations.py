@@ -16,9 +16,10 @@ from aihub.monitoring import sums
 from aihub.monitoring.context import FixedContexts, VersionContext
 from aihub.monitoring.observations import Observations
 from aihub.monitoring.parsing import ActualTable
-from aihub.monitoring.performance import Windows, hour_of
+from aihub.monitoring.performance import hour_of
 from aihub.monitoring.predictions import PredictionBatch, PredictionIds
 from aihub.monitoring.versions import context_of
+from aihub.monitoring.windows import Windows
 from aihub.registry.stored import GateKnowledge
 from aihub.store import observations as rows_of
 from aihub.store.engine import read, write

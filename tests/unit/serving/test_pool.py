@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from aihub.monitoring.context import VersionContext
 from aihub.monitoring.parsing import tabled
-from aihub.monitoring.performance import Windows
 from aihub.monitoring.predictions import unheard
+from aihub.monitoring.windows import Windows
 from aihub.registry.signing import load_signing, new_key
 from aihub.serving import compiled
 from aihub.serving.actuals import RecentActuals
