@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import signal, special
 
-from aihub.validation.comparison import Verdict, compare_losses, paired_tests
+from aihub.validation.comparison import Verdict, compare_losses
+from aihub.validation.paired import paired_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.validation import longrun
-from aihub.validation.comparison import per_timestamp
+from aihub.validation.paired import per_timestamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

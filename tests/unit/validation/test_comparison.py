@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from aihub.validation import longrun
-from aihub.validation.comparison import (
-    Verdict,
-    bootstrap_ratio,
-    compare,
-    compare_losses,
-    paired_tests,
-    per_timestamp,
-    row_losses,
-)
+from aihub.validation.comparison import Verdict, compare, compare_losses, row_losses
+from aihub.validation.paired import paired_tests
 
 
 def errors(rng: np.random.Generator, reps: int, n: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,13 +146,6 @@ def test_balanced_loss_weighs_both_classes_the_same() -> None:
     assert never.mean() == pytest.approx(always.mean()) == pytest.approx(0.5)
 
 
-def test_losses_are_summed_per_timestamp() -> None:
-    stamps = np.array(["2026-01-02", "2026-01-01", "2026-01-02"], dtype="datetime64[us]")
-    one, two = per_timestamp(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0]), stamps)
-    assert one.tolist() == [2.0, 4.0]
-    assert two.tolist() == [20.0, 40.0]
-
-
 @given(st.integers(24, 400), st.floats(0.1, 10), st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_scale_of_the_loss_does_not_matter(n: int, scale: float, seed: int) -> None:
@@ -181,14 +167,6 @@ def test_swapping_the_models_inverts_the_ratio_and_keeps_the_p_value(n: int, see
     assert a.ratio == pytest.approx(1 / b.ratio)
     assert a.p_value == pytest.approx(b.p_value, rel=1e-6, abs=1e-12)
     assert a.interval[0] <= a.ratio <= a.interval[1]
-
-
-def test_the_bootstrap_is_seeded_and_holds_the_ratio() -> None:
-    rng = np.random.default_rng(3)
-    one, two = rng.random(500), 1.1 * rng.random(500)
-    found = bootstrap_ratio(one, two, block=8, level=0.9, resamples=400, seed=1)
-    assert found == bootstrap_ratio(one, two, block=8, level=0.9, resamples=400, seed=1)
-    assert found[0] < two.mean() / one.mean() < found[1]
 
 
 def test_a_million_rows_take_the_same_path() -> None:

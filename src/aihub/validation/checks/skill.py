@@ -23,6 +23,7 @@ from aihub.validation.checks.answers import (
 )
 from aihub.validation.checks.base import Check
 from aihub.validation.comparison import Verdict
+from aihub.validation.paired import per_timestamp
 from aihub.validation.profile import finite_moments
 from aihub.validation.report import plots
 from aihub.validation.results import Finding
@@ -190,7 +191,7 @@ def bias(subject: Subject, parameters: Mapping[str, Any], severity: Severity) ->
             "validate on more rows",
         )
     if stamps is not None:
-        sums, counts = comparison.per_timestamp(error, np.ones(len(error)), stamps[rows])
+        sums, counts = per_timestamp(error, np.ones(len(error)), stamps[rows])
         error = sums / counts
     mean, low, high = (v / spread for v in longrun.mean_interval(error))
     limit = float(parameters["max_bias"])
