@@ -107,7 +107,7 @@ def _series(path: Path, timestamp: str, chosen: list[str] | None) -> tuple[Any, 
     """Return time stamps and numeric columns of a table."""
     from aihub.training.data.plain import read_table
     from aihub.validation.frames import columns as columns_of
-    from aihub.validation.frames import timestamps_utc
+    from aihub.validation.vectors import timestamps_utc
 
     frame, _ = read_table(path)
     for name in (timestamp, *(chosen or ())):

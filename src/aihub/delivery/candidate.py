@@ -176,8 +176,9 @@ def _knowledge(config: TrainingConfig, training: TrainingResult) -> GateKnowledg
     """Summarise the training rows, so that later data can be compared with them when they are gone."""
     from aihub.registry.stored import GateKnowledge, importance_of_columns
     from aihub.validation.drift import fit_references
-    from aihub.validation.frames import columns, timestamps_utc
+    from aihub.validation.frames import columns
     from aihub.validation.profile import Profile, ProfileSpec
+    from aihub.validation.vectors import timestamps_utc
 
     features = _features(config, training)
     rows = training.train_frame

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.errors import DataError, ValidationError
-from aihub.validation.frames import column_names, floats, n_rows, select
+from aihub.validation.frames import column_names, n_rows, select
+from aihub.validation.vectors import floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

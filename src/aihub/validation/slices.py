@@ -130,7 +130,7 @@ def category_axis(name: str, values: NDArray[Any], most: int = 20) -> Axis:
 
 
 def coded_axis(name: str, codes: NDArray[np.intp], names: Sequence[str], most: int = 20) -> Axis:
-    """Cut by categories that are numbered already, as `aihub.validation.frames.codes` does; -1 is the category None."""
+    """Cut by categories that are numbered already, as `aihub.validation.vectors.codes` does; -1 is the category None."""
     shifted = codes + 1
     counts = np.bincount(shifted, minlength=len(names) + 1)
     first = np.empty(

@@ -14,7 +14,7 @@ import numpy as np
 from aihub.errors import DataError, ValidationError, did_you_mean
 from aihub.types import ModelType
 from aihub.validation.checks.base import Subject
-from aihub.validation.frames import Columns, column_names, columns, floats, n_rows, timestamps_utc
+from aihub.validation.frames import Columns, column_names, columns, n_rows
 from aihub.validation.prediction import (
     answers,
     config_of,
@@ -25,6 +25,7 @@ from aihub.validation.prediction import (
     with_history,
 )
 from aihub.validation.profile import Profile
+from aihub.validation.vectors import floats, timestamps_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

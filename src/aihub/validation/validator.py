@@ -15,10 +15,11 @@ from aihub.validation.checks.mean_drift import mean_drift_result
 from aihub.validation.checks.performance import run_performance
 from aihub.validation.checks.range import range_result
 from aihub.validation.checks.stability import stability_result
-from aihub.validation.frames import columns, floats
+from aihub.validation.frames import columns
 from aihub.validation.results import CheckResult, ValidationReport
 from aihub.validation.settings import resolve
 from aihub.validation.subject import subject_of
+from aihub.validation.vectors import floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,9 +9,9 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from aihub.errors import DataError
-from aihub.validation.frames import array, category_counts
 from aihub.validation.profile.categories import CategorySummary, label
 from aihub.validation.profile.numeric import NumericSummary
+from aihub.validation.vectors import array, category_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aihub.errors import DataError, did_you_mean
-from aihub.validation.frames import Columns, array, column_names, columns, n_rows, timestamps_utc
+from aihub.validation.frames import Columns, column_names, columns, n_rows
 from aihub.validation.profile.categories import CategorySummary
 from aihub.validation.profile.cells import CellMoments, hour_of_week
 from aihub.validation.profile.numeric import NumericSummary
 from aihub.validation.profile.reading import batches, summarise
 from aihub.validation.profile.sums import ClassificationSums, RegressionSums
+from aihub.validation.vectors import array, timestamps_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
