@@ -150,7 +150,9 @@ def _notes(one: Judged) -> Iterator[Note]:
             yield Note(
                 kind=str(kind),
                 title=plain(f"{one.name}: {heading(check.name)}: {finding.subject}", 200),
-                message=f"{sentence(finding)} {plain(finding.next_step)}".strip(),
+                message=". ".join(
+                    part for part in (sentence(finding).rstrip("."), plain(finding.next_step)) if part
+                ),
                 file=one.spec,
                 line=line_for(one.lines, check.name, finding.subject),
             )

@@ -69,6 +69,8 @@ def test_an_annotation_stands_on_the_line_of_the_limit(failed: ValidationReport)
         "::error title=load%3A Performance%3A mae,file=models/load.yaml,line=7::"
     )
     assert first.to_check()["annotation_level"] == "failure"
+    # Two sentences, not one run into the other.
+    assert " is above the maximum of 1.0000. Train on " in first.message
 
 
 def test_lines_fall_back_from_the_limit_to_the_section() -> None:
