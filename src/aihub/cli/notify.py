@@ -9,10 +9,11 @@ import click
 
 from aihub.cli.console import print_json, table
 from aihub.cli.options import json_option
-from aihub.errors import AIHubError, NotFoundError
+from aihub.errors import AIHubError, InputError, NotFoundError
 from aihub.settings import DEFAULT_TENANT
 
 tenant_option = click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose.")
+_NOBODY = "There is no channel; set SLACK_WEBHOOK_URL, or AIHUB_NOTIFY_FILE to a file of channels and routes"
 
 
 @click.group()
@@ -53,9 +54,7 @@ def routes(*, as_json: bool) -> None:
     if rows:
         table(["channels", "tenants", "models", "events", "from severity", "quiet", "digest"], rows)
     else:
-        click.echo(
-            "Nobody is told anything. Set SLACK_WEBHOOK_URL, or AIHUB_NOTIFY_FILE to a file of routes."
-        )
+        click.echo(f"Nobody is told anything. {_NOBODY}.")
 
 
 @notify.command("test")
@@ -69,6 +68,8 @@ def test(channels: tuple[str, ...], *, as_json: bool) -> int:
     from aihub.settings import from_environment
 
     config = load(from_environment().notify_file)
+    if not config.channels:
+        raise InputError(_NOBODY)
     for name in channels:
         if name not in config.channels:
             raise NotFoundError("channel", name, config.channels)
@@ -95,7 +96,7 @@ def test(channels: tuple[str, ...], *, as_json: bool) -> int:
         print_json({"channels": outcome})
     else:
         table(["channel", "outcome"], [list(item) for item in outcome.items()])
-    return 0 if outcome and all(word == "taken" for word in outcome.values()) else 1
+    return 0 if all(word == "taken" for word in outcome.values()) else 1
 
 
 @notify.command("dead")

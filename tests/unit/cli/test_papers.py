@@ -104,3 +104,6 @@ def test_channels_are_shown_and_tried(
     assert "does not answer" in capsys.readouterr().out
     assert run(["notify", "test", "bx"]) == 2
     assert "Did you mean 'box'" in capsys.readouterr().err
+    file.write_text("channels: {}\n")
+    assert run(["notify", "test"]) == 2
+    assert "There is no channel; set SLACK_WEBHOOK_URL" in capsys.readouterr().err
