@@ -149,6 +149,7 @@ def test_plain_output_holds_the_guides_report(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "MODEL VALIDATION REPORT" in done.stdout
     assert "Overall Status: ✓ PASSED" in done.stdout
+    assert "To ask it: aihub predict meter --version " in done.stdout  # what serves may be another
     assert "\x1b[" not in done.stdout  # a pipe gets no colours
 
 

@@ -64,7 +64,7 @@ def run(spec: Path, data: Path, reports: Path | None, *, deploy: bool, as_json: 
         print_json(_document(delivery, artifact))
     else:
         click.echo(f"\n{delivery.report}\n")
-        _show_answer(delivery.version.model, artifact)
+        _show_answer(delivery, artifact)
         _show_end(delivery)
     return 0 if delivery.passed else 1
 
@@ -100,14 +100,16 @@ def _document(delivery: Delivery, artifact: Path) -> dict[str, Any]:
     }
 
 
-def _show_answer(model: str, artifact: Path) -> None:
+def _show_answer(delivery: Delivery, artifact: Path) -> None:
     """Ask a forecast model for its next hours; one that needs weather, or rows to judge, is shown how to be asked."""
     from aihub.delivery.answers import answer
 
     try:
         answered = answer(artifact)
     except InputError as error:
-        click.echo(f"To ask it: aihub predict {model} --data FILE\n  {error}\n")
+        # Without a version it is the one in production that answers.
+        which = "" if delivery.deployment else f" --version {delivery.version.number}"
+        click.echo(f"To ask it: aihub predict {delivery.version.model}{which} --data FILE\n  {error}\n")
         return
     shown = answered.head(SHOWN_ROWS)
     table(
