@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
 from aihub.delivery import jobs, schedules
 from aihub.errors import ConflictError, NotFoundError
+from aihub.store import tenants as tenant_rows
 from aihub.store.access_tables import tenants
 from aihub.store.engine import EVERY_TENANT, read, write
 from deliveries import AUDIT, GUIDE_CONFIG, identity
@@ -90,6 +91,20 @@ def test_a_firing_that_the_quota_refuses_is_left_out_and_leaves_nothing(database
     assert look(database, schedule).next_at > following
     with read(database, tenant="default") as connection:
         assert AUDIT.verify(connection, tenant="default").events == 2
+
+
+def test_in_a_tenant_that_is_switched_off_no_clock_asks_for_jobs(database: Engine) -> None:
+    schedule = made(database)
+    by: dict[str, Any] = {"actor": "operator", "now": NOW, "audit": AUDIT}
+    with write(database, tenant=EVERY_TENANT) as connection:
+        tenant_rows.ensure(connection, "default", **by)
+        tenant_rows.change(connection, "default", is_active=False, reason="gone", **by)
+    assert fire(database, schedule.next_at) == []
+    following = look(database, schedule)
+    assert (following.next_at, following.is_active) == (datetime(2026, 7, 12, tzinfo=UTC), True)
+    with write(database, tenant=EVERY_TENANT) as connection:
+        tenant_rows.change(connection, "default", is_active=True, reason="back", **by)
+    assert len(fire(database, following.next_at)) == 1
 
 
 @pytest.mark.parametrize(

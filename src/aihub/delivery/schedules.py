@@ -17,7 +17,16 @@ from pydantic import Field
 
 from aihub.delivery import cron, jobs
 from aihub.delivery.requests import JobRequest
-from aihub.errors import AIHubError, ConfigError, ConflictError, NotFoundError, TooManyError, UnavailableError
+from aihub.errors import (
+    AIHubError,
+    ConfigError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    TooManyError,
+    UnavailableError,
+)
+from aihub.store import tenants
 from aihub.store.engine import EVERY_TENANT, read, write
 from aihub.store.job_tables import schedules
 from aihub.training.spec import ModelName  # noqa: TC001 - pydantic reads the annotation
@@ -225,6 +234,7 @@ def _fire(connection: Connection, schedule: Schedule, *, now: datetime, audit: A
         values["next_at"] = cron.next_after(schedule.cron, schedule.time_zone, now)
         # What a refusal has written by then is taken back without the schedule's own next time.
         with connection.begin_nested():
+            _check_tenant(connection, schedule.tenant_id)
             request = JobRequest.model_validate(dict(schedule.payload))
             key = f"schedule:{schedule.uid}:{schedule.next_at.isoformat()}"
             uid = jobs.submit(connection, request, identity=identity, now=now, audit=audit, key=key).uid
@@ -239,6 +249,13 @@ def _fire(connection: Connection, schedule: Schedule, *, now: datetime, audit: A
         _LOG.warning("schedule %s of %s did not fire: %s", schedule.name, schedule.tenant_id, error)
     connection.execute(sa.update(schedules).where(schedules.c.id == schedule.id).values(**values))
     return uid
+
+
+def _check_tenant(connection: Connection, name: str) -> None:
+    found = tenants.find(connection, name)
+    if found is not None and not found.is_active:
+        # Nobody of it may ask for a job: no clock of it may either.
+        raise ForbiddenError(f"tenant {name!r} is switched off")
 
 
 def _columns() -> list[sa.Column[Any]]:
