@@ -96,7 +96,7 @@ class Authenticator:
             if self._anonymous is None:
                 raise UnauthorizedError("no credential; send the header Authorization: Bearer <API key>")
             return self._anonymous
-        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        digest = digest_of(token)
         return self._counting(digest, now) or self._look_up(token, digest, now)
 
     def remembered(self, token: str | None, tenant: str | None, now: datetime) -> Identity | None:
@@ -105,9 +105,14 @@ class Authenticator:
         Never waits; None says nothing of whether the token counts.
         """
         if not token:
-            identity = self._anonymous
-        else:
-            identity = self._counting(hashlib.sha256(token.encode("utf-8", "replace")).digest(), now)
+            return self._in(self._anonymous, tenant)
+        return self.remembered_by(digest_of(token), tenant, now)
+
+    def remembered_by(self, digest: bytes, tenant: str | None, now: datetime) -> Identity | None:
+        """Return the same for `digest_of` a token."""
+        return self._in(self._counting(digest, now), tenant)
+
+    def _in(self, identity: Identity | None, tenant: str | None) -> Identity | None:
         if identity is None or tenant is None or tenant == identity.tenant:
             return identity
         is_known = identity.is_operator and self._clock() <= self._tenants.get(tenant, 0.0)
@@ -234,6 +239,11 @@ class Authenticator:
             except AIHubError:
                 # A busy database costs the exact time of a use, never a request.
                 self._uses = {**uses, **self._uses}
+
+
+def digest_of(token: str) -> bytes:
+    """Return under what a token is remembered."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 def bootstrap(hub: Hub, now: datetime) -> str | None:

@@ -46,6 +46,10 @@ class Access(Protocol):
         """Return the same without waiting, in the tenant that a request names; None where it has to be looked up."""
         ...
 
+    def remembered_by(self, digest: bytes, tenant: str | None, now: datetime) -> Identity | None:
+        """Return the same for `aihub.auth.digest_of` a token."""
+        ...
+
     def acting_in(
         self, identity: Identity, tenant: str | None, now: datetime, *, create: bool = False
     ) -> Identity:

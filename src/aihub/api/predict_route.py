@@ -14,6 +14,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,14 +26,14 @@ from starlette.exceptions import HTTPException
 
 from aihub.api.border import SECURITY_HEADERS, Patience
 from aihub.api.problems import NAME, of_error, problem
-from aihub.auth import ANONYMOUS
+from aihub.auth import ANONYMOUS, digest_of
 from aihub.errors import AIHubError, InputError, NotFoundError, UnavailableError
 from aihub.exposure import refuse_cross_site
 from aihub.serving import protocol
 from aihub.serving.answering import NotAtOnce, answer_question, is_quick
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from aihub.api.border import App, Message, Receive, Scope, Send
     from aihub.api.context import Access
@@ -57,6 +58,27 @@ _QUICK_KINDS = frozenset((b"", b"application/json"))
 _SAFE = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 _JSON_HEADERS = [(b"content-type", b"application/json"), *_SAFE]
 _ARROW_HEADERS = [(b"content-type", protocol.ARROW.encode()), *_SAFE]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the head of a request asks: which model, and for whom. It follows from the head alone.
+
+    Attributes
+    ----------
+    token
+        Digest of the bearer token.
+    tenant
+        Named by an operator.
+    subject
+        What a canary is drawn by, where the rows name no series.
+    """
+
+    model: str
+    environment: str
+    token: bytes
+    tenant: str | None
+    subject: str
 
 
 class PredictRoute:
@@ -110,34 +132,46 @@ class PredictRoute:
 
     answer_headers = _JSON_HEADERS
 
-    def at_once(self, url: bytes, given: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
+    def asked(self, url: bytes, given: Sequence[tuple[bytes, bytes]]) -> Asked | None:
+        """Say what the head of a request asks for; None where it is nothing that may be answered at once."""
+        path, _, query = url.partition(b"?")
+        headers = dict(given)
+        try:
+            found = _PATH.fullmatch(path.decode("ascii"))
+            if (
+                found is None
+                or found[2] != "predict"
+                or headers.get(b"content-type", b"") not in _QUICK_KINDS
+            ):
+                return None
+            self._check_host(headers.get(b"host", b""))
+            environment = _environment(query, self._environment)
+        except (UnicodeDecodeError, InputError, _Refusal):
+            return None
+        token, tenant = _credential(headers)
+        # Without a credential it has to be looked at which site's page asks.
+        if not token:
+            return None
+        subject = headers.get(b"x-request-id", b"").decode("latin-1")
+        return Asked(found[1], environment, digest_of(token), tenant, subject)
+
+    def at_once(self, asked: Asked, body: bytes) -> bytes | None:
         """Answer a prediction whose caller is known and whose answer lies ready; None: ask the application.
 
         Nothing is refused here: what does not fit is asked again on the usual way, which says so.
         """
-        path, _, query = url.partition(b"?")
-        try:
-            found = _PATH.fullmatch(path.decode("ascii"))
-        except UnicodeDecodeError:
+        if len(body) > min(self._limits[0], MAX_QUICK_BYTES):
             return None
-        if found is None or found[2] != "predict" or len(body) > min(self._limits[0], MAX_QUICK_BYTES):
-            return None
-        headers = dict(given)
-        kind = headers.get(b"content-type", b"")
-        identity = self._remembered(headers)
-        # Without a credential it has to be looked at which site's page asks.
-        if identity is None or identity.principal == ANONYMOUS or kind not in _QUICK_KINDS:
+        identity = self._access.remembered_by(asked.token, asked.tenant, datetime.now(UTC))
+        if identity is None or "predict" not in identity.scopes:
             return None
         started = time.perf_counter()
         try:
-            route = self._pool.find(
-                *self._key({"query_string": query}, headers, found[1], identity, "predict")
-            )
+            route = self._pool.find(identity.tenant, asked.model, asked.environment)
             question = protocol.read(body, protocol.JSON)
             if route is None or not is_quick(route, question):
                 return None
-            subject = headers.get(b"x-request-id", b"").decode("latin-1")
-            content = answer_question(self._pool, route, question, subject, is_hurried=True)
+            content = answer_question(self._pool, route, question, asked.subject, is_hurried=True)
         except Exception:  # noqa: BLE001 - border: the usual way meets the same fault again, tells it and logs it
             return None
         route.usage.observe(time.perf_counter() - started)
@@ -231,16 +265,10 @@ class PredictRoute:
     def _key(
         self, scope: Scope, headers: dict[bytes, bytes], name: str, identity: Identity, needed: str
     ) -> Key:
-        host = headers.get(b"host", b"")
-        if host not in self._known_hosts:
-            self._check_host(host)
+        self._check_host(headers.get(b"host", b""))
         if needed not in identity.scopes:
             identity.require(needed)
-        query = scope.get("query_string")
-        environment = self._environment
-        if query:
-            environment = _environment(query, environment)
-        return identity.tenant, name, environment
+        return identity.tenant, name, _environment(scope.get("query_string", b""), self._environment)
 
     async def _route(self, key: Key) -> Route:
         """Return what answers; what is deployed and not loaded yet is loaded first, once for all who ask.
@@ -296,6 +324,8 @@ class PredictRoute:
         return self._access.acting_in(self._access.authenticate(credential, now), tenant, now)
 
     def _check_host(self, host: bytes) -> None:
+        if host in self._known_hosts:
+            return
         text = host.decode("latin-1").lower()
         name = text.rpartition(":")[0] if re.search(r":\d+$", text) else text
         if "*" not in self._hosts and name not in self._hosts:
@@ -313,6 +343,8 @@ class _Refusal(Exception):  # noqa: N818 - it never leaves this module
 
 def _environment(query: bytes, usual: str) -> str:
     """Return the environment that a query names; never the usual one for a name that cannot be one."""
+    if not query:
+        return usual
     named = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("environment", [usual])
     if len(named) != 1 or not _NAME.fullmatch(named[0]):
         raise InputError("'environment' names no environment; send production or staging, or leave it out")

@@ -213,7 +213,8 @@ def test_what_ends_a_credential_ends_it_here_too(
         """The status on the usual way, and whether the short way answers then."""
         given = [(b"host", b"localhost"), (b"authorization", b"Bearer " + token.encode())]
         status = Caller(route, token).predict([ROW]).status_code
-        return status, route.at_once(b"/models/load/predict", given, body) is not None
+        asked = route.asked(b"/models/load/predict", given)
+        return status, asked is not None and route.at_once(asked, body) is not None
 
     token = token_of(hub, Role.TRAINER, now)
     assert ask(token) == (200, True)
@@ -266,7 +267,7 @@ def test_another_sites_page_gets_nothing_where_no_credential_is_asked_for(
         assert ask(method, path, origin="https://evil.example") == 403
         assert ask(method, path, **{"sec-fetch-site": "cross-site"}) == 403
     given = [(b"host", b"localhost"), (b"origin", b"https://evil.example")]
-    assert route.at_once(b"/models/load/predict", given, orjson.dumps([ROW])) is None
+    assert route.asked(b"/models/load/predict", given) is None
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,20 @@ def quick() -> list[bool]:
 
 
 @pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What came to the parser."""
+    found: list[bytes] = []
+    parse = quick_http.BoundedHttp.data_received
+
+    def noted(protocol: Any, data: bytes) -> None:
+        found.append(data)
+        parse(protocol, data)
+
+    monkeypatch.setattr(quick_http.BoundedHttp, "data_received", noted)
+    return found
+
+
+@pytest.fixture
 def token(hub: Hub, now: datetime) -> str:
     given: dict[str, Any] = {"actor": "hub", "now": now, "audit": hub.audit}
     with write(hub.engine, tenant="*") as connection:
@@ -126,6 +140,42 @@ def test_requests_sent_ahead_are_answered_in_their_order(line: Line, quick: list
     alone = [line.ask(body)[2]["prediction"] for body in bodies]
     assert together == alone
     assert quick.count(True) > 10
+
+
+def test_a_head_that_was_sent_before_is_not_parsed_again(
+    line: Line, quick: list[bool], parsed: list[bytes]
+) -> None:
+    bodies = [json.dumps([{**ROW, "a": value}]).encode() for value in (0.5, 0.25, 0.125, 5, 0.0625)]
+    told = [line.ask(body)[2]["prediction"] for body in bodies]
+    assert len(parsed) == 2, "the first asks who calls, the second is parsed and kept"
+    assert quick == [False, True, True, True, True]
+    assert told == [line.ask(body, "X-Other: 1")[2]["prediction"] for body in bodies]
+    assert len(parsed) == 3
+
+
+def test_a_connection_whose_heads_are_all_different_is_parsed(line: Line, parsed: list[bytes]) -> None:
+    body = json.dumps([ROW]).encode()
+    for at in range(20):
+        assert line.ask(body, f"X-Request-Id: {at}")[0] == 200
+    assert line.ask(body, "X-Request-Id: 19")[0] == 200
+    assert len(parsed) == 21
+
+
+def test_what_stands_behind_a_head_that_is_known_is_parsed(line: Line, parsed: list[bytes]) -> None:
+    """Half a body, and a second request: nothing of them is taken for something else."""
+    body = json.dumps([ROW]).encode()
+    line.ask(body)
+    line.ask(body)
+    whole = line.request(body)
+    line.socket.sendall(whole[:-3])
+    time.sleep(0.05)
+    line.socket.sendall(whole[-3:] + whole + whole[:9])
+    assert [line.answer()[0] for _ in range(2)] == [200, 200]
+    line.socket.sendall(whole[9:])
+    assert line.answer()[0] == 200
+    assert len(parsed) == 5
+    assert line.ask(body, path="/models/laod/predict")[0] == 404
+    assert line.ask(body)[0] == 200
 
 
 @pytest.mark.parametrize(
