@@ -260,6 +260,13 @@ class Models:
         answer: dict[str, Any] = self._connection.send("POST", path_of("models", name, "compare"), body)
         return answer
 
+    def schema(self, name: str, *, environment: str = PRODUCTION) -> dict[str, Any]:
+        """Say what the version that serves in `environment` takes: its kind, and its columns with type and role."""
+        answer: dict[str, Any] = self._connection.send(
+            "GET", path_of("models", name, "schema"), environment=environment
+        )
+        return answer
+
     def predict(
         self,
         name: str,
@@ -277,7 +284,7 @@ class Models:
         records, columns
             Rows to answer, as objects or by column.
         horizon
-            Of a forecast model: steps ahead, instead of rows.
+            Of a forecast model: steps ahead, instead of rows; without either, its own horizon.
         **more
             Further fields of the request: ``future``, ``level``, ``series``, ``timestamp``.
         """
@@ -288,6 +295,8 @@ class Models:
             **more,
         }
         given = {field: value for field, value in body.items() if value is not None}
+        if records is None and columns is None:
+            given["horizon"] = horizon
         answer: dict[str, Any] = self._connection.send(
             "POST", path_of("models", name, "predict"), given, environment=environment
         )

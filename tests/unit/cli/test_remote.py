@@ -93,6 +93,34 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     return call
 
 
+def test_a_hub_is_asked_for_the_model_that_serves_there(stand_in: StandIn, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "time;wind;sky;more\n2026-03-02 08:00;1,5;rain;1\n2026-03-02 09:00;;sun;2\n"
+    )
+    columns = [
+        {"name": "time", "role": "timestamp", "type": "string"},
+        {"name": "wind", "role": "number", "type": "number"},
+        {"name": "sky", "role": "category", "type": "string"},
+    ]
+    rows = [
+        {"time": "2026-03-02 08:00", "wind": 1.5, "sky": "rain"},
+        {"time": "2026-03-02 09:00", "wind": None, "sky": "sun"},
+    ]
+    said = Answer(200, {"model": "load", "ids": ["p_1", "p_2"], "prediction": [7.5, 8], "level": 0.9})
+    for kind, more, asked in [
+        ("forecast/1", [], {"horizon": None, "future": rows}),
+        ("forecast/1", ["--horizon", "2"], {"horizon": 2, "future": rows}),
+        ("anomaly/1", [], {"records": rows}),
+    ]:
+        stand_in.answers = [Answer(200, {"kind": kind, "columns": columns}), said]
+        code, out, _ = run("predict", "load", "--data", str(tmp_path / "rows.csv"), "--json", *more)
+        assert (code, json.loads(out)["rows"]) == (0, [{"prediction": 7.5}, {"prediction": 8.0}])
+        assert json.loads(stand_in.asked[-1].body) == asked
+    stand_in.answers = [Answer(200, {"kind": "anomaly/1", "columns": columns})]
+    assert "pass them with --data" in run("predict", "load")[2]
+    assert "leave --version out" in run("predict", "load", "--version", "2")[2]
+
+
 def test_a_model_from_elsewhere_is_registered_with_what_its_file_does_not_say(
     stand_in: StandIn, run: Run, tmp_path: Path
 ) -> None:
