@@ -45,6 +45,7 @@ _OTHER_TEXTS = {
     b"[{": "JSON",
     b"[[": "JSON",
 }
+_LFS_MARK = b"version https://"
 HEAD_BYTES = 16
 _OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 COMPRESSED = ("gzip", "xz", "bzip2", "zstd")
@@ -123,13 +124,19 @@ def refuse_no_table(head: bytes, *, label: str, packed_in: str = "") -> None:
     Raises
     ------
     DataError
-        It is a web page, XML, JSON, UTF-16 without its mark, or, inside of `packed_in`, a format of its own.
+        It is a web page, XML, JSON, a pointer of Git LFS, UTF-16 without its mark, or, inside of `packed_in`, a format of its own.
     """
     kind = sniff(head)
     if packed_in and kind != "text":
         raise DataError(f"holds {kind} inside of {packed_in}. Send what is inside.", file=label)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     other = next((kind for mark, kind in _OTHER_TEXTS.items() if start.startswith(mark)), None)
+    if start.startswith(_LFS_MARK):
+        raise DataError(
+            "is what Git LFS keeps in the place of a file. Fetch the file itself: git lfs pull (in GitHub Actions: "
+            "lfs: true at the checkout).",
+            file=label,
+        )
     if other is not None:
         raise DataError(f"is {other}, not a table. Send CSV or Parquet.", file=label)
     if head.count(0) > len(head) // 3:

@@ -75,6 +75,7 @@ def test_limits_hold(content: bytes, limits: dict[str, int], words: str) -> None
     [
         pytest.param(b"a,b\r1,2\r3,4\r", "line ends of old Macs", id="cr"),
         pytest.param(b"<!DOCTYPE html><html>404</html>", "is a web page, not a table", id="html"),
+        pytest.param(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "git lfs pull", id="lfs"),
         pytest.param(b'\n [{"a": 1}]', "is JSON, not a table", id="json"),
         pytest.param("a,b\n1,2\n".encode("utf-16-le"), "looks like UTF-16", id="utf-16"),
         pytest.param(b"a,b\n1,2\n3,\0\n", "row 2: holds binary data", id="nul"),
