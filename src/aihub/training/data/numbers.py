@@ -173,7 +173,8 @@ def _finite(column: pl.Series, rows: pl.Series) -> tuple[pl.Series, tuple[DataNo
     where = is_bad.arg_true()
     note = DataNote(
         code="not_finite",
-        message=f"{len(where)} values of {column.name!r} are infinite or beyond 1e15 and count as missing.",
+        message=f"{len(where)} values of {column.name!r} are infinite or beyond 1e15 and count as missing (first in row "
+        f"{rows[where[0]]}).",
         column=column.name,
         rows=len(where),
         first_row=int(rows[where[0]]),

@@ -13,10 +13,11 @@ from aihub.errors import DataError
 from aihub.training.data.arff import looks_like_arff, read_header
 from aihub.training.data.dialect import find_dialect
 from aihub.training.data.limits import DEFAULT_LIMITS
+from aihub.training.data.parquet import column_names as parquet_names
 from aihub.training.data.raw import MISSING_WORDS, ROW, read
 from aihub.training.data.sources import locate
 from aihub.training.data.spool import spool
-from aihub.training.data.stamps import parse_stamps
+from aihub.training.data.stamps import countable, parse_stamps
 
 if TYPE_CHECKING:
     from aihub.training.data.sources import Source
@@ -53,13 +54,7 @@ def read_table(path: Path | str) -> tuple[pl.DataFrame, list[str]]:
 def _names(source: Source) -> tuple[list[str], bool]:
     """Columns of the file, and whether reading them as numbers is worth a try."""
     if source.kind == "parquet":
-        try:
-            return list(pl.scan_parquet(source.path, glob=False).collect_schema()), False
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            line = str(error).splitlines()[0][:120]
-            raise DataError(
-                f"is a damaged Parquet file ({line}). Transfer it again.", file=source.label
-            ) from None
+        return parquet_names(source.path, label=source.label), False
     with tempfile.TemporaryDirectory(prefix="aihub-read-") as name:
         text = spool(source, Path(name), DEFAULT_LIMITS)
         if looks_like_arff(text.path):
@@ -70,9 +65,16 @@ def _names(source: Source) -> tuple[list[str], bool]:
 
 def _typed(column: pl.Series, rows: pl.Series, label: str, notes: list[str]) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
-        return _in_utc(column)
+        kept, _ = countable(column)
+        far = kept.null_count() - column.null_count()
+        if far:
+            row = rows.filter(kept.is_null() & column.is_not_null())[0]
+            notes.append(
+                f"{far} values of {column.name!r} are of no year that is taken and count as missing (first in row {row})."
+            )
+        return _in_utc(kept)
     if column.dtype != pl.String:
-        return column.cast(pl.String) if column.dtype in {pl.Categorical, pl.Enum} else column
+        return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
     words = column.str.strip_chars()
     words = words.set(words.is_in(list(MISSING_WORDS)), None)
     known = len(words) - words.null_count()

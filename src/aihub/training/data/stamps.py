@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -37,6 +38,12 @@ _UNIX_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (float("inf"), "ns"))
 _US_PER = {"s": 1_000_000, "ms": 1000, "us": 1}
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _YEARS = (1900, 2200)
+_SECONDS = tuple(
+    int((datetime(year, 1, 1) - datetime(1970, 1, 1)).total_seconds())  # noqa: DTZ001 - without zones
+    for year in (_YEARS[0], _YEARS[1] + 1)
+)
+_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_DAY_S = 86_400
 _LAST_NS = 9e18
 _EXCEL_DAYS = (20_000, 80_000)
 """1954 to 2119 as days since 1900; as unix time it would be one day of 1970."""
@@ -70,10 +77,14 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
     dtype = column.dtype
     if isinstance(dtype, pl.Datetime):
         is_aware = dtype.time_zone is not None
-        exact = column.dt.convert_time_zone("UTC") if is_aware else column
-        return _done(exact.dt.cast_time_unit("us"), column, rows, label, is_aware=is_aware)
+        known, written = countable(column)
+        exact = known.dt.convert_time_zone("UTC") if is_aware else known
+        return _done(exact.dt.cast_time_unit("us"), written, rows, label, is_aware=is_aware)
     if dtype == pl.Date:
-        return _done(column.cast(pl.Datetime("us")), column, rows, label, is_aware=False)
+        known, written = countable(column)
+        return _done(known.cast(pl.Datetime("us")), written, rows, label, is_aware=False)
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        column, dtype = column.cast(pl.String), pl.String()
     if dtype.is_numeric():
         return _from_numbers(column, rows, label)
     if dtype != pl.String:
@@ -86,6 +97,20 @@ def parse_stamps(column: pl.Series, rows: pl.Series, *, label: str) -> Stamps:
     if numbers.null_count() - words.null_count() <= _BAD_SHARE * len(words) and numbers.count():
         return _from_numbers(numbers, rows, label)
     return _from_text(words, rows, label)
+
+
+def countable(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Give a column of dates or times without what lies beyond the years that are taken, and as it is to be shown.
+
+    Found in the numbers that stand for it: asked for the year of such a moment, polars panics and Python raises.
+    """
+    unit = column.dtype.time_unit if isinstance(column.dtype, pl.Datetime) else "days"
+    numbers = column.to_physical()
+    first, end = (at * _PER_SECOND[unit] if unit in _PER_SECOND else at // _DAY_S for at in _SECONDS)
+    is_far = ~numbers.is_between(first, end, closed="left").fill_null(value=True)
+    if not is_far.any():
+        return column, column
+    return column.set(is_far, None), numbers.cast(pl.String) + f" {unit} since 1970"
 
 
 def _from_numbers(column: pl.Series, rows: pl.Series, label: str) -> Stamps:
@@ -265,7 +290,7 @@ def _done(
             *notes,
             DataNote(
                 code="unreadable_stamp",
-                message=f"{count} rows have no readable time stamp and were left out, such as {shown}.",
+                message=f"{count} rows have no readable time stamp and were left out, such as {shown} (row {rows[first]}).",
                 column=written.name,
                 rows=count,
                 first_row=int(rows[first]),

@@ -93,6 +93,7 @@ def test_a_few_unreadable_cells_are_left_out_with_a_note() -> None:
         1,
         8,
     )
+    assert "'oops' (row 8)" in parsed.notes[0].message
 
 
 @pytest.mark.parametrize(
