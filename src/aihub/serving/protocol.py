@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import orjson
 from aihub.errors import DataError, InputError, did_you_mean
 from aihub.serving import tables
 from aihub.serving.contract import Role
-from aihub.serving.stamps import micros
+from aihub.serving.stamps import micros, micros_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +185,11 @@ def _arrow(body: bytes, kind: str) -> dict[str, Any]:
         )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"the body cannot be read as {kind} ({str(error)[:200]}); write it again") from None
-    return {name: _values(name, table.column(name)) for name in table.column_names}
+    names = table.column_names
+    if len(set(names)) < len(names):
+        doubled, _ = Counter(names).most_common(1)[0]
+        raise DataError("two columns have this name; send one of them", column=doubled)
+    return {name: _values(name, table.column(name)) for name in names}
 
 
 def _values(name: str, column: Any) -> Any:
@@ -199,20 +204,21 @@ def _values(name: str, column: Any) -> Any:
     refused = (
         pa.types.is_boolean, pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary,
         pa.types.is_fixed_size_binary, pa.types.is_dictionary, pa.types.is_run_end_encoded, pa.types.is_string_view,
-        pa.types.is_binary_view,
+        pa.types.is_binary_view, pa.types.is_duration, pa.types.is_time, pa.types.is_interval,
     )  # fmt: skip
     if any(check(kind) for check in refused):
         raise DataError(f"holds {kind} where the model takes numbers or text; convert it", column=name)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return tables.texts_of(column)
     column = column.cast(kind)
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+    if pa.types.is_timestamp(column.type):
         if column.null_count:
             row = int(pc.index(column.is_null(), value=True).as_py()) + 1
             raise DataError("is empty where the model takes a time stamp", column=name, row=row)
-        if kind.tz is None:
-            return [stamp.isoformat() for stamp in column.cast(pa.timestamp("us")).to_pylist()]
-        return column.cast(pa.timestamp("us", kind.tz)).to_numpy().astype("datetime64[us]")
+        moments = micros_of(column.cast(pa.int64()).to_numpy(), column.type.unit, column=name)
+        return moments if column.type.tz else [stamp.isoformat() for stamp in moments.tolist()]
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         if pa.types.is_floating(kind):
             odd = pc.invert(pc.is_finite(column)).fill_null(False)  # noqa: FBT003 - Arrow's own signature
@@ -221,7 +227,8 @@ def _values(name: str, column: Any) -> Any:
                 raise DataError(
                     "is not a finite number; leave it empty (null) where none is known", column=name, row=row
                 )
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        # Whole numbers beyond 2 ** 53 lose their last digits, as they do in JSON.
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return column.to_pylist()
 
 

@@ -72,6 +72,24 @@ def micros(
     return _in_range(values, out, column)
 
 
+def micros_of(numbers: NDArray[np.int64], unit: str, *, column: str) -> NDArray[np.datetime64]:
+    """Return moments that are counted in ``s``, ``ms``, ``us`` or ``ns`` since 1970 as ``datetime64[us]``.
+
+    Raises
+    ------
+    DataError
+        One lies centuries away, where counting it in microseconds might not even be possible; names the row.
+    """
+    if unit == "ns":
+        return (numbers // 1000).astype("datetime64[us]")
+    step = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
+    is_far = (numbers < _FIRST_US // step) | (numbers >= _END_US // step)
+    if is_far.any():
+        row = int(np.flatnonzero(is_far)[0])
+        raise _out_of_range(f"{numbers[row]} {unit} since 1970", column, row + 1)
+    return (numbers * step).astype("datetime64[us]")
+
+
 def _in_range(values: Any, found: NDArray[np.int64], column: str) -> NDArray[np.int64]:
     if found.size and not (found.min() >= _FIRST_US and found.max() < _END_US):
         row = int(np.flatnonzero((found < _FIRST_US) | (found >= _END_US))[0])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,57 @@ def test_booleans_and_lists_in_tables_are_refused() -> None:
     for values in ([True, False], [[1], [2]], [b"1", b"2"]):
         with pytest.raises(DataError, match="column 't': holds"):
             protocol.read(parquet(pa.table({"t": values})), protocol.PARQUET)
+
+
+@pytest.mark.parametrize("form", [(parquet, protocol.PARQUET), (stream, protocol.ARROW)])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pa.array([0, 2**55], pa.int64()).cast(pa.timestamp("ms", "UTC")), r"row 2: '36028797018963968 ms since 1970' is before 1678"),
+        (pa.array([0, -(2**62)], pa.int64()).cast(pa.timestamp("us")), "row 2: .* is before 1678"),
+        (pa.array([2**31 - 2, 0], pa.int32()).cast(pa.date32()), "row 1: .* s since 1970' is before 1678"),
+        (pa.array([1, 2], pa.duration("s")), r"holds duration\["),
+        (pa.array([1, 2], pa.time32("s")), r"holds time32\["),
+    ],
+    ids=["ms", "us", "date", "duration", "time of day"],
+)  # fmt: skip
+def test_moments_that_no_calendar_holds_name_column_and_row(
+    form: Any, values: pa.Array, message: str
+) -> None:
+    write, kind = form
+    with pytest.raises(DataError, match=f"column 'at'.*{message}"):
+        protocol.read(write(pa.table({"at": values})), kind)
+
+
+@pytest.mark.parametrize("form", [(parquet, protocol.PARQUET), (stream, protocol.ARROW)])
+def test_dates_nanoseconds_and_large_whole_numbers_are_read_as_json_reads_them(form: Any) -> None:
+    write, kind = form
+    noon = 1_767_268_800_000_000_001
+    table = pa.table(
+        {
+            "at": pa.array([date(2026, 1, 1)] * 2),
+            "naive": pa.array([noon] * 2).cast(pa.timestamp("ns")),
+            "aware": pa.array([noon] * 2).cast(pa.timestamp("ns", "+05:30")),
+            "signed": pa.array([2**63 - 1, None]),
+            "unsigned": pa.array([2**64 - 1, 0], pa.uint64()),
+        }
+    )
+    found = protocol.read(write(table), kind).columns
+    assert found is not None
+    assert found["at"] == ["2026-01-01T00:00:00"] * 2
+    assert found["naive"] == ["2026-01-01T12:00:00"] * 2
+    assert found["aware"].tolist() == [datetime(2026, 1, 1, 12)] * 2  # noqa: DTZ001 - numpy's, in UTC
+    assert found["signed"][0] == 2.0**63
+    assert np.isnan(found["signed"][1])
+    assert found["unsigned"].tolist() == [2.0**64, 0.0]
+
+
+@pytest.mark.parametrize("form", [(parquet, protocol.PARQUET), (stream, protocol.ARROW)])
+def test_two_columns_of_one_name_are_refused(form: Any) -> None:
+    write, kind = form
+    table = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0]), pa.array([3.0])], names=["a", "t", "t"])
+    with pytest.raises(DataError, match="column 't': two columns have this name; send one of them"):
+        protocol.read(write(table), kind)
 
 
 def test_stamps_of_the_hours_to_come_are_read_as_those_of_rows() -> None:
