@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NO_TIME = np.int64(-(1 << 63))
 _FIRST_US, _LAST_US = -2_208_988_800_000_000, 4_102_444_800_000_000  # 1900 to 2100
+_DAY_US = 86_400_000_000
 
 
 def read_times(
@@ -20,11 +21,9 @@ def read_times(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Microseconds since 1970; times without an offset are wall clock of `zone`. Missing is no fault here, what cannot be read is."""
     missing = column.is_null().to_numpy()
-    if column.dtype == pl.Date:
-        column = column.cast(pl.Datetime("us"))
-    if isinstance(column.dtype, pl.Datetime):
-        is_naive = np.full(len(column), column.dtype.time_zone is None)
-        micros = column.dt.epoch("us").fill_null(int(NO_TIME)).to_numpy()
+    if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
+        is_naive = np.full(len(column), getattr(column.dtype, "time_zone", None) is None)
+        micros = _micros(column).fill_null(int(NO_TIME)).to_numpy()
     elif column.dtype == pl.String:
         micros, is_naive = _read_times(column)
     else:
@@ -34,6 +33,16 @@ def read_times(
         micros = _placed(micros, is_naive & ~bad, zone, series)
     micros = np.where(bad, NO_TIME, micros)
     return micros, bad & ~missing
+
+
+def _micros(column: pl.Series) -> pl.Series:
+    """Count in microseconds since 1970; what is farther than the years that are taken stays so, and overflows nothing."""
+    numbers = column.to_physical().cast(pl.Int64)
+    unit = column.dtype.time_unit if isinstance(column.dtype, pl.Datetime) else "day"
+    if unit == "ns":
+        return numbers // 1000
+    step = {"day": _DAY_US, "ms": 1000, "us": 1}[unit]
+    return numbers.clip(_FIRST_US // step - 1, _LAST_US // step + 1) * step
 
 
 def _read_times(column: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

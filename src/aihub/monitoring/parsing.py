@@ -263,9 +263,21 @@ def _from_parquet(body: bytes) -> pl.DataFrame:
 
     try:
         table = parquet.read(body, max_rows=MAX_UNPACKED_BYTES, max_bytes=MAX_UNPACKED_BYTES)
-        return pl.DataFrame(table).with_columns(pl.col(pl.Categorical).cast(pl.String))
+        return pl.DataFrame(_in_utc(table)).with_columns(pl.col(pl.Categorical).cast(pl.String))
     except (ArrowException, InputError) as error:
         raise ValueError(str(error)) from None
+
+
+def _in_utc(table: Any) -> Any:
+    """Give the times of an Arrow table in UTC: polars knows no zone such as +05:30, and the moment is the same in each."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    for at, one in enumerate(table.schema):
+        kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            moments = table.column(at).cast(kind).cast(pa.timestamp(kind.unit, "UTC"))
+            table = table.set_column(at, one.name, moments)
+    return table
 
 
 def _from_json(body: bytes) -> pl.DataFrame:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +146,31 @@ def test_a_small_parquet_file_that_unpacks_to_much_is_refused(monkeypatch: pytes
         assert len(content) < 1 << 20
         with pytest.raises(InputError, match=r"unpacks? to more than"):
             parse(content, kind, VersionContext())
+
+
+def _uploaded(stamps: pa.Array) -> ActualTable:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"timestamp": stamps, "actual": pa.array([1.0] * len(stamps))}), sink)
+    return parse(sink.getvalue(), "application/vnd.apache.parquet", VersionContext())
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "Mars/Olympus", "Europe/Berlin"])
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_a_parquet_says_the_moment_whatever_its_zone(zone: str, *, is_repeated: bool) -> None:
+    stamps = pa.array([1_767_268_800_000_000] * 2).cast(pa.timestamp("us", zone))
+    table = _uploaded(stamps.dictionary_encode() if is_repeated else stamps)
+    assert table.target_us.tolist() == [1_767_268_800_000_000] * 2
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("ms"), pa.timestamp("us", "UTC")], ids=str)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_moments_that_no_calendar_holds_are_rows_that_are_rejected(kind: pa.DataType, sign: int) -> None:
+    storage = pa.int32() if pa.types.is_date(kind) else pa.int64()
+    far = sign * (2**31 - 2 if pa.types.is_date(kind) else 2**61)
+    table = _uploaded(pa.array([0, far], storage).cast(kind))
+    assert (table.row.tolist(), table.target_us.tolist()) == ([1], [0])
+    assert [one.row for one in table.rejected] == [2]
+    assert "no time between 1900 and 2100" in table.rejected[0].reason
 
 
 def test_a_damaged_parquet_file_is_refused_and_ends_nothing() -> None:
