@@ -17,6 +17,7 @@ from aihub.validation.report.wording import (
     plain,
     sentence,
     title,
+    uncertainty,
     unlimited,
     words,
 )
@@ -141,7 +142,9 @@ def _finding_line(check: CheckResult, finding: Finding) -> str:
         return line + (
             plain(finding.message).removeprefix(f"{plain(finding.subject)}: ") or words(finding.outcome)
         )
-    held = f" (limit {figure(finding.limit)})" if finding.limit is not None else ""
+    # What is not known exactly is held against its limit with its interval: without that, a pass beside it looks wrong.
+    said = [f"limit {figure(finding.limit)}"] if finding.limit is not None else []
+    held = f" ({'; '.join([*said, *uncertainty(finding)])})" if said else ""
     verdict = "" if finding.outcome in (Outcome.PASSED, Outcome.FAILED) else f" {words(finding.outcome)}"
     return f"{line}{figure(finding.observed)}{held}{verdict}"
 

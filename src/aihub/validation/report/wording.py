@@ -36,6 +36,7 @@ LOST_DIGITS = 1e-4
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
 )
+_INTERVAL = re.compile(r"\((95 % interval [^()]{1,60})\)")
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 
 
@@ -133,6 +134,16 @@ def sentence(finding: Finding) -> str:
         return parts
     held = f" against {figure(finding.limit)}" if finding.limit is not None else ""
     return f"{parts} ({figure(finding.observed)}{held})"
+
+
+def uncertainty(finding: Finding) -> list[str]:
+    """Return how well the figure of a finding is known, as its sentence says it in brackets.
+
+    >>> from aihub.validation.results import Finding
+    >>> uncertainty(Finding(subject="bias", outcome=Outcome.PASSED, message="bias: +0.2 (95 % interval -0.1 to +0.5)"))
+    ['95 % interval -0.1 to +0.5']
+    """
+    return _INTERVAL.findall(finding.message)
 
 
 def margin(finding: Finding) -> float | None:

@@ -177,6 +177,21 @@ def test_any_figure_can_be_written(value: object) -> None:
     assert "  ✗ m: " in render_text(replace(guide_report(), checks_run=(check,)))
 
 
+def test_a_pass_beside_its_limit_is_shown_with_what_is_known_of_it() -> None:
+    finding = Finding(
+        subject="bias",
+        outcome=Outcome.PASSED,
+        observed=0.11,
+        limit=0.1,
+        message="bias: the mean error is +0.110 of the target's standard deviation (95 % interval -0.020 to +0.240)",
+    )
+    check = CheckResult(
+        name="bias", outcome=Outcome.PASSED, severity=Severity.WARN, reason="", findings=(finding,)
+    )
+    text = render_text(replace(guide_report(), checks_run=(check,)))
+    assert "✓ bias: 0.1100 (limit 0.1000; 95 % interval -0.020 to +0.240)" in text
+
+
 def test_metrics_without_a_limit_are_shown_as_such() -> None:
     check = CheckResult(
         name="performance",
