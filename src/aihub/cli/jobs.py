@@ -154,13 +154,23 @@ def submit(
 
 @jobs.command()
 @_JOB
-@click.option("--follow/--no-follow", "-f", default=False, help="Stay, and show lines as they come.")
+@click.option(
+    "--follow/--no-follow",
+    "-f",
+    default=False,
+    help="Stay until the job is over, and show lines as they come.",
+)
 @json_option
 def logs(job_id: str, *, follow: bool, as_json: bool) -> None:
-    """Show the log of a job; with --json one document a line."""
+    """Show the log of a job; with --json one document a line.
+
+    A job that waits for people is not over: leave it with Ctrl-C, it goes on by itself.
+    """
     from aihub.client import Client
 
     with Client() as client:
+        if follow and client.jobs.get(job_id).is_waiting:
+            click.echo("The job waits for people: aihub approvals. Ctrl-C leaves it.", err=True)
         for line in client.jobs.follow(job_id) if follow else client.jobs.logs(job_id):
             if as_json:
                 print_json(line.raw)

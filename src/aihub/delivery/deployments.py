@@ -143,8 +143,8 @@ class _Case:
                 return Outcome(state="refused", reason=reason)
             case Hold(reason, until):
                 return Outcome(state="held", reason=reason, until=until)
-            case Ask(rule):
-                return self._ask(rule)
+            case Ask(rule, because):
+                return self._ask(rule, because)
             case Deploy(strategy):
                 if running is not None:
                     raise ConflictError(f"{running} is under way; promote or stop it first")
@@ -169,7 +169,7 @@ class _Case:
         vote = f": {last.votes[-1].reason} ({last.votes[-1].principal})" if last.state == "rejected" else ""
         return Outcome(state="refused", approval=last, reason=f"{last} was {last.state}{vote}")
 
-    def _ask(self, rule: ApprovalRule) -> Outcome:
+    def _ask(self, rule: ApprovalRule, because: str) -> Outcome:
         if not self.order.may_ask:
             return Outcome(state="refused", reason="the approval does not hold any more; ask for it anew")
         asked = approvals.request(
@@ -187,9 +187,9 @@ class _Case:
             job_id=self.order.job_id,
         )
         people = "an approval" if asked.rule.approvers == 1 else f"{asked.rule.approvers} approvals"
-        return Outcome(
-            state="waiting", approval=asked, reason=f"waits for {people} of role {asked.rule.role}"
-        )
+        why = f" ({because})" if because else ""
+        reason = f"waits for {people} of role {asked.rule.role}{why}"
+        return Outcome(state="waiting", approval=asked, reason=reason)
 
     def _carry_out(self, strategy: Strategy, approval: Approval | None) -> Outcome:
         allowed: dict[str, Any] = {"policy": "automatic"}

@@ -230,9 +230,10 @@ class Deploy:
 
 @dataclass(frozen=True)
 class Ask:
-    """People have to agree first."""
+    """People have to agree first; `because`, where the policy of the model itself would ask nobody."""
 
     rule: ApprovalRule
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,8 @@ def _allowed(
     """Decide about a version that is good enough and is at its turn."""
     asked = approval_rule(policy, rules, name)
     if asked is not None and not standing.is_approved:
-        return Ask(asked)
+        because = f"the tenant's rules let nothing into {name} by itself: auto_deploy, min_approvals"
+        return Ask(asked, because if rule.approval == "automatic" else "")
     freeze = frozen([*rules.freeze, *policy.freeze, *rule.freeze], now)
     if freeze is not None:
         return Hold(str(freeze), freeze.until)

@@ -138,6 +138,19 @@ def test_an_unknown_environment_is_refused() -> None:
         next_step(parse_policy({}), TENANT, "prodution", GOOD, now=NOW)
 
 
+def test_whose_rule_asks_for_an_approval_is_told() -> None:
+    by_itself = parse_policy({"environments": {"production": {"approval": "automatic"}}})
+    floor = next_step(
+        by_itself, TenantRules(), "production", Standing(gate_passed=True, was_staged=True), now=NOW
+    )
+    assert isinstance(floor, Ask)
+    assert "auto_deploy" in floor.because
+    asking = parse_policy({"environments": {"production": {"approval": {"role": "admin"}}}})
+    own = next_step(asking, TenantRules(), "production", Standing(gate_passed=True, was_staged=True), now=NOW)
+    assert isinstance(own, Ask)
+    assert not own.because
+
+
 def test_a_policy_without_staging_goes_to_production_at_once_unless_the_tenant_objects() -> None:
     policy = parse_policy({"environments": {"production": {}}})
     tenant = TenantRules(auto_deploy=["production"])
