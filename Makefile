@@ -43,7 +43,7 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 
 bench: .venv-bench/.done ## Run every benchmark beside its peers (tens of minutes)
-	@for benchmark in accuracy validation drift comparison anomaly hub serving monitoring; do \
+	@for benchmark in accuracy validation drift comparison anomaly hub serving monitoring replay; do \
 		echo "== benchmarks/$$benchmark.py"; .venv-bench/bin/python benchmarks/$$benchmark.py || exit 1; done
 
 docs: $(VENV)/.docs ## Build the documentation into site/
