@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aihub.monitoring.context import Contexts
+    from aihub.monitoring.faults import Fault
     from aihub.monitoring.log import ModelLog
     from aihub.monitoring.parsing import ActualTable, Rejected
-    from aihub.monitoring.quality import Fault
     from aihub.types import FloatArray
 
 LATE_US = DAY_US

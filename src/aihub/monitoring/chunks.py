@@ -170,6 +170,10 @@ class ActualRows:
         last = np.append(key[1:] != key[:-1], True) if key.size else np.empty(0, bool)
         return cls(key[last], value[last])
 
+    def first(self, rows: int) -> ActualRows:
+        """Give the first rows."""
+        return self if rows == len(self) else ActualRows(self.key[:rows], self.value[:rows])
+
     def find(self, key: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Tell which keys are here, and their values (NaN where not)."""
         if not self.key.size:

@@ -10,9 +10,9 @@ import numpy as np
 
 from aihub.monitoring import sums
 from aihub.monitoring.drift import feature_drift
+from aihub.monitoring.faults import LASTING, faults_in
 from aihub.monitoring.folding import NAIVE
 from aihub.monitoring.performance import hour_of
-from aihub.monitoring.quality import LASTING, faults_in
 from aihub.monitoring.rules import Facts, Target
 from aihub.monitoring.windows import EMPTY, Slice, Windows
 from aihub.registry.promotion import previous_good

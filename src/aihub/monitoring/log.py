@@ -14,6 +14,8 @@ from aihub.monitoring.chunks import (
     feature_columns,
     features_from_bytes,
     join_features,
+    series_keys,
+    times_of,
 )
 from aihub.store import observations as rows_of
 
@@ -47,18 +49,24 @@ class ModelLog:
         self._actuals: dict[int, ActualRows] = {}
         self._codes: dict[str, int] | None = None
         self._groups: list[str] = []
-        self.states: dict[int, Any] = {}
+        self._states: dict[int, Any] | None = None
         self._changed: set[int] = set()
 
     @property
     def codes(self) -> dict[str, int]:
         """Code by series id."""
         if self._codes is None:
-            found = rows_of.series(self.connection, tenant=self.tenant, model=self.model)
+            found = rows_of.series(self.connection, tenant=self.tenant, model=self.model, with_state=False)
             self._codes = {row.name: row.code for row in found}
             self._groups = [row.series_group for row in found]
-            self.states = {row.code: row.state for row in found if row.state}
         return self._codes
+
+    @property
+    def states(self) -> dict[int, Any]:
+        """What the data quality remembers, by series code."""
+        if self._states is None:
+            self._states = rows_of.states(self.connection, tenant=self.tenant, model=self.model)
+        return self._states
 
     @property
     def names(self) -> list[str]:
@@ -125,11 +133,27 @@ class ModelLog:
     def actuals(self, day: int) -> ActualRows:
         """Actuals of a day, the last value of each."""
         if day not in self._actuals:
-            chunks = rows_of.actual_chunks_of(self.connection, tenant=self.tenant, model=self.model, day=day)
-            self._actuals[day] = ActualRows.merged(
-                [ActualRows.from_bytes(c.body, c.row_count) for c in chunks]
-            )
+            self._actuals[day] = self._read_actuals(day)
         return self._actuals[day]
+
+    def courses(
+        self, codes: Sequence[int], first_day: int, last_day: int
+    ) -> dict[int, list[tuple[NDArray[np.int64], NDArray[np.float64]]]]:
+        """Give times and actuals of some series, day by day; days that are not needed otherwise are not kept in memory."""
+        found: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = {code: [] for code in codes}
+        low, high = (series_keys(np.array(codes) + more, np.zeros(len(codes), np.int64)) for more in (0, 1))
+        for day in range(first_day, last_day + 1):
+            rows = self._actuals.get(day)
+            rows = self._read_actuals(day) if rows is None else rows
+            time = times_of(rows.key, day)
+            cuts = zip(np.searchsorted(rows.key, low), np.searchsorted(rows.key, high), strict=True)
+            for code, (start, end) in zip(codes, cuts, strict=True):
+                found[code].append((time[start:end], rows.value[start:end]))
+        return found
+
+    def _read_actuals(self, day: int) -> ActualRows:
+        chunks = rows_of.actual_chunks_of(self.connection, tenant=self.tenant, model=self.model, day=day)
+        return ActualRows.merged([ActualRows.from_bytes(c.body, c.row_count) for c in chunks])
 
     def add_actuals(self, day: int, rows: ActualRows) -> None:
         """Write a chunk of actuals, and merge chunks where there are many."""

@@ -11,11 +11,11 @@ import numpy as np
 from aihub.errors import AIHubError, UnavailableError
 from aihub.monitoring import actuals as incoming
 from aihub.monitoring.chunks import DAY_US, PredictionRows, features_to_bytes, id_keys, series_keys
+from aihub.monitoring.faults import Fault, faults_in
 from aihub.monitoring.folding import fold_pending, refold
 from aihub.monitoring.log import ModelLog
 from aihub.monitoring.performance import Performance, performance
 from aihub.monitoring.predictions import PredictionBatch, created_us
-from aihub.monitoring.quality import Fault, faults_in
 from aihub.monitoring.sums import Answers
 from aihub.store import observations as rows_of
 from aihub.store.engine import EVERY_TENANT, read, write

@@ -14,8 +14,8 @@ from aihub.errors import InputError
 from aihub.monitoring import sums
 from aihub.monitoring.chunks import DAY_US, HOURS_PER_DAY
 from aihub.monitoring.drift import FeatureDrift, feature_drift
+from aihub.monitoring.faults import faults_in
 from aihub.monitoring.folding import NAIVE
-from aihub.monitoring.quality import faults_in
 from aihub.monitoring.windows import EMPTY, Slice, Windows, known
 from aihub.store import observations as rows_of
 from aihub.types import iso

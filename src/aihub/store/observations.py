@@ -64,16 +64,20 @@ class SeriesRow(NamedTuple):
     state: Any
 
 
-def series(connection: Connection, *, tenant: str, model: str, faulty: bool = False) -> list[SeriesRow]:
-    """Return every series, by code; with `faulty` those whose faults last."""
+def series(
+    connection: Connection, *, tenant: str, model: str, faulty: bool = False, with_state: bool = True
+) -> list[SeriesRow]:
+    """Return every series, by code; with `faulty` those whose faults last. Thousands of states are not read in vain."""
     table = monitored_series
     is_text = connection.dialect.name == "sqlite"
-    # Thousands of states: SQLite has them as text, which is read here in a third of the time.
+    # SQLite has states as text, which is read here in a third of the time.
     state = sa.type_coerce(table.c.state, sa.Text) if is_text else table.c.state
-    query = sa.select(table.c.code, table.c.name, table.c.series_group, state)
+    kept = state if with_state else sa.null()
+    query = sa.select(table.c.code, table.c.name, table.c.series_group, kept)
     if faulty:
         # Thousands of healthy states need not be read.
-        query = query.where(sa.cast(table.c.state, sa.Text).like('%"faults": {"%'))
+        text = sa.cast(table.c.state, sa.Text)
+        query = query.where(text.like('%"faults":{"%') | text.like('%"faults": {"%'))
     found = connection.execute(_of(query, table, tenant, model).order_by(table.c.code))
     return [
         SeriesRow(code, name, group, _loaded(kept) if is_text else kept) for code, name, group, kept in found
@@ -95,8 +99,15 @@ def add_series(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Non
     connection.execute(sa.insert(monitored_series), list(rows))
 
 
+def states(connection: Connection, *, tenant: str, model: str) -> dict[int, Any]:
+    """Return what the data quality remembers, by code of the series of which it does."""
+    found = series(connection, tenant=tenant, model=model)
+    return {row.code: row.state for row in found if row.state}
+
+
 def save_states(connection: Connection, *, tenant: str, model: str, states: Mapping[int, Any]) -> None:
     """Keep what the data quality remembers, by series code."""
+    is_text = connection.dialect.name == "sqlite"
     query = (
         sa.update(monitored_series)
         .where(
@@ -104,10 +115,18 @@ def save_states(connection: Connection, *, tenant: str, model: str, states: Mapp
             monitored_series.c.model == model,
             monitored_series.c.code == sa.bindparam("at"),
         )
-        .values(state=sa.bindparam("kept"))
+        .values(state=sa.bindparam("kept", type_=sa.Text if is_text else None))
     )
     if states:
-        connection.execute(query, [{"at": code, "kept": state} for code, state in states.items()])
+        rows = [{"at": code, "kept": _written(kept) if is_text else kept} for code, kept in states.items()]
+        connection.execute(query, rows)
+
+
+def _written(state: Any) -> str:
+    """JSON of a state, as `_loaded` reads it."""
+    text = orjson.dumps(state)
+    # A null may have been an infinity, which only the library's own writer knows.
+    return json.dumps(state) if b"null" in text else text.decode()
 
 
 def waiting(connection: Connection) -> list[tuple[str, str]]:
