@@ -15,7 +15,7 @@ from aihub.training.data.order import drop_duplicates, drop_strays, move_midnigh
 from aihub.training.data.raw import ROW, read
 from aihub.training.data.repair import repair_values
 from aihub.training.data.sources import locate
-from aihub.training.data.stamps import parse_stamps
+from aihub.training.data.stamps import countable, parse_stamps
 from aihub.training.data.table import DataFingerprint, DataNote, PreparedTable
 from aihub.training.data.zones import localise
 from aihub.training.frequency import parse_frequency
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aihub.training.config import TrainingConfig
 
 _FEWEST_ROWS = 10
+MAX_SERIES_CHARS = 256
+"""As many as a request may ask for: `aihub.serving.contract.MAX_SERIES_CHARS`."""
 
 
 def load(path: Path | str, config: TrainingConfig, *, limits: Limits = DEFAULT_LIMITS) -> PreparedTable:
@@ -150,11 +152,17 @@ def _numbered(frame: pl.DataFrame, config: TrainingConfig) -> pl.DataFrame:
 def with_series(
     frame: pl.DataFrame, config: TrainingConfig, label: str
 ) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:
-    """Make the series id text; rows without one are left out with a note, or refused where they are many."""
+    """Make the series id text; rows without one are left out with a note, or refused where they are many.
+
+    Raises
+    ------
+    DataError
+        Many rows have no id, or one has an id that nobody could ask the model for later.
+    """
     series = config.series_id
     if series is None:
         return frame, ()
-    frame = frame.with_columns(pl.col(series).cast(pl.String).str.strip_chars())
+    frame = frame.with_columns(_as_names(frame.get_column(series), frame.get_column(ROW), label))
     nameless = frame.filter(pl.col(series).is_null() | (pl.col(series) == ""))
     if not nameless.height:
         return frame, ()
@@ -173,6 +181,27 @@ def with_series(
         first_row=nameless[ROW][0],
     )
     return frame.filter(pl.col(series).is_not_null() & (pl.col(series) != "")), (note,)
+
+
+def _as_names(column: pl.Series, rows: pl.Series, label: str) -> pl.Series:
+    if column.dtype == pl.Duration:
+        raise DataError(
+            "holds durations, which name nothing. Name the column that tells meters apart as series_id.",
+            file=label,
+            column=column.name,
+        )
+    if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
+        column, _ = countable(column)
+    names = column.cast(pl.String).str.strip_chars()
+    is_wrong = (names.str.len_chars() > MAX_SERIES_CHARS) | names.str.contains("\0", literal=True)
+    if is_wrong.any():
+        raise DataError(
+            f"is a series id of more than {MAX_SERIES_CHARS} characters, or with a zero character. Shorten it.",
+            file=label,
+            column=column.name,
+            row=int(rows[is_wrong.arg_max() or 0]),
+        )
+    return names
 
 
 def _in_utc(frame: pl.DataFrame, config: TrainingConfig) -> tuple[pl.DataFrame, tuple[DataNote, ...]]:

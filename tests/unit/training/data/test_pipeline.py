@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,8 +12,9 @@ import polars as pl
 import pytest
 
 from aihub.errors import DataError
+from aihub.serving import contract
 from aihub.training.config import TrainingConfig
-from aihub.training.data import DataNote, PreparedTable, load, split, split_time
+from aihub.training.data import DataNote, PreparedTable, load, pipeline, split, split_time
 
 Loaded = Callable[..., PreparedTable]
 Hourly = Callable[..., str]
@@ -167,6 +169,35 @@ def test_several_series_in_one_file(loaded: Loaded, hourly: Hourly) -> None:
     assert table.series == ("a", "b")
     assert table.frame.columns == ["timestamp", "meter", "load"]
     assert table.frame["meter"].is_sorted()
+
+
+@pytest.mark.parametrize("name", ["m" * 257, "m\0"], ids=["long", "zero"])
+def test_a_series_that_serving_could_not_be_asked_for_is_refused(
+    loaded: Loaded, hourly: Hourly, tmp_path: Path, name: str
+) -> None:
+    assert pipeline.MAX_SERIES_CHARS == contract.MAX_SERIES_CHARS
+    frame = pl.read_csv(hourly().encode(), try_parse_dates=True)
+    names = pl.Series("meter", ["a"] * 70 + [name] * 2)
+    frame.with_columns(names).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(
+        DataError, match=r"column 'meter', row 71: is a series id of more than 256 characters"
+    ):
+        loaded((tmp_path / "t.parquet").read_bytes(), name="u.parquet", series_id="meter")
+
+
+def test_series_named_by_dates_and_by_durations(loaded: Loaded, hourly: Hourly, tmp_path: Path) -> None:
+    frame = pl.read_csv(hourly().encode(), try_parse_dates=True)
+    days = pl.Series("meter", [0] * 72, dtype=pl.Int32)
+
+    def read(meter: pl.Series) -> PreparedTable:
+        frame.with_columns(meter).write_parquet(tmp_path / "t.parquet")
+        return loaded((tmp_path / "t.parquet").read_bytes(), name="u.parquet", series_id="meter")
+
+    assert read(days.cast(pl.Date)).series == ("1970-01-01",)
+    with pytest.raises(DataError, match="column 'meter', row 1: 72 rows have no series id"):
+        read((days + (2**31 - 2)).cast(pl.Date))
+    with pytest.raises(DataError, match="column 'meter': holds durations"):
+        read(days.cast(pl.Duration("us")))
 
 
 def test_series_of_two_frequencies_are_named(loaded: Loaded, hourly: Hourly) -> None:
