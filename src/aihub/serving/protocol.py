@@ -350,7 +350,7 @@ def future_table(future: Any, contract: Contract, zone: str) -> Any:
     ------
     DataError
         They are neither records nor columns, lack the time or the series, have a column that the model does not know,
-        or a stamp cannot be read.
+        a value of another type than the model takes, or a stamp cannot be read.
     """
     if future is None:
         return None
@@ -359,17 +359,13 @@ def future_table(future: Any, contract: Contract, zone: str) -> Any:
     numbers = {column.name for column in contract.columns if column.role is Role.NUMBER}
     time, known = contract.columns[0].name, [one.name for one in contract.columns if one.role is Role.SERIES]
     table = _future_columns(future, [column.name for column in contract.columns], [time, *known])
-    try:
-        frame = pl.DataFrame(
-            {
-                name: pl.Series(values, dtype=pl.Float64 if name in numbers else pl.String)
-                for name, values in table.items()
-            }
-        )
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise DataError(
-            f"does not fit the model's schema ({str(error)[:200]}); send every column of it", column="future"
-        ) from None
+    contract.by_column(table)
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(values, dtype=pl.Float64 if name in numbers else pl.String)
+            for name, values in table.items()
+        }
+    )
     series = frame.get_column(known[0]).to_list() if known else [""] * frame.height
     stamps_us = micros(frame.get_column(time).to_list(), zone, column=time, series=series)
     return frame.with_columns(pl.Series(time, stamps_us).cast(pl.Datetime("us", "UTC")))

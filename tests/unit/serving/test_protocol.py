@@ -185,7 +185,16 @@ def test_stamps_of_the_hours_to_come_are_read_as_those_of_rows() -> None:
             [{"at": "2026-07-01T12:00:00Z", "tt": 1.0}],
             "has a column 'tt' that the model does not know. Did you mean 't'",
         ),
-        ({"at": ["2026-07-01T12:00:00Z"], "t": [1.0, 2.0]}, "does not fit"),
+        ({"at": ["2026-07-01T12:00:00Z"], "t": [1.0, 2.0]}, "column 't': has 2 values where 'at' has 1"),
+        (
+            [{"at": "2026-07-01T12:00:00Z", "t": "x"}],
+            "column 't', row 1: is text where the model takes a number",
+        ),
+        ([{"at": "2026-07-01T12:00:00Z", "t": True}], "column 't', row 1: is true or false"),
+        ([{"at": "2026-07-01T12:00:00Z", "t": [1]}], "column 't', row 1: is a list"),
+        ([{"at": "2026-07-01T12:00:00Z", "sky": 5}], "column 'sky', row 1: is a number where"),
+        ([{"at": 5}], "column 'at', row 1: is a number where the model takes a time stamp"),
+        ([{}], "column 'at', row 1: is empty where the model takes a time stamp"),
         ([1, 2], "neither a list of rows nor lists by column"),
     ],
 )
