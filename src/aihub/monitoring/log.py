@@ -49,7 +49,7 @@ class ModelLog:
         self._actuals: dict[int, ActualRows] = {}
         self._codes: dict[str, int] | None = None
         self._groups: list[str] = []
-        self._states: dict[int, Any] | None = None
+        self._states: dict[int, str] | None = None
         self._changed: set[int] = set()
 
     @property
@@ -62,11 +62,14 @@ class ModelLog:
         return self._codes
 
     @property
-    def states(self) -> dict[int, Any]:
-        """What the data quality remembers, by series code."""
+    def _remembered(self) -> dict[int, str]:
         if self._states is None:
             self._states = rows_of.states(self.connection, tenant=self.tenant, model=self.model)
         return self._states
+
+    def memory(self, code: int) -> Any:
+        """Return what the data quality remembers of a series, None for nothing."""
+        return rows_of.state_of(self._remembered.get(code))
 
     @property
     def names(self) -> list[str]:
@@ -81,12 +84,12 @@ class ModelLog:
 
     def remember(self, code: int, state: Any) -> None:
         """Keep what the data quality remembers of a series until `changed_states` is asked."""
-        self.states[code] = state
+        self._remembered[code] = rows_of.written(state)
         self._changed.add(code)
 
-    def changed_states(self) -> dict[int, Any]:
-        """Memories that have changed, by series code."""
-        return {code: self.states[code] for code in self._changed}
+    def changed_states(self) -> dict[int, str]:
+        """Memories that have changed, as they are kept, by series code."""
+        return {code: self._remembered[code] for code in self._changed}
 
     def codes_for(self, names: Sequence[str] | None, n: int, context: VersionContext) -> NDArray[np.int64]:
         """Code of each of `n` rows; writes the series that are new.

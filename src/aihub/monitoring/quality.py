@@ -36,7 +36,7 @@ def look(log: ModelLog, day: int, new: ActualRows, now_us: int) -> list[Fault]:
     names, wanted = log.names, dict[int, tuple[int, SeriesMemory]]()
     for at, (start, end) in enumerate(zip(first.tolist(), [*first.tolist()[1:], codes.size], strict=True)):
         code, part = int(codes[start]), slice(start, end)
-        memory = SeriesMemory.of(log.states.get(code))
+        memory = SeriesMemory.of(log.memory(code))
         newest = memory.last_us
         found += memory.take(names[code], times[part], new.value[part], now_us)
         if before is not None and newest < memory.last_us == int(times[end - 1]):

@@ -80,11 +80,12 @@ def series(
         query = query.where(text.like('%"faults":{"%') | text.like('%"faults": {"%'))
     found = connection.execute(_of(query, table, tenant, model).order_by(table.c.code))
     return [
-        SeriesRow(code, name, group, _loaded(kept) if is_text else kept) for code, name, group, kept in found
+        SeriesRow(code, name, group, state_of(kept) if is_text else kept) for code, name, group, kept in found
     ]
 
 
-def _loaded(text: str | None) -> Any:
+def state_of(text: str | None) -> Any:
+    """Read a state."""
     if text is None:
         return None
     try:
@@ -99,15 +100,23 @@ def add_series(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Non
     connection.execute(sa.insert(monitored_series), list(rows))
 
 
-def states(connection: Connection, *, tenant: str, model: str) -> dict[int, Any]:
-    """Return what the data quality remembers, by code of the series of which it does."""
-    found = series(connection, tenant=tenant, model=model)
-    return {row.code: row.state for row in found if row.state}
+def states(connection: Connection, *, tenant: str, model: str) -> dict[int, str]:
+    """Return what the data quality remembers, by code of the series of which it does; `state_of` reads it.
 
-
-def save_states(connection: Connection, *, tenant: str, model: str, states: Mapping[int, Any]) -> None:
-    """Keep what the data quality remembers, by series code."""
+    Texts: thousands of states that are read at once are searched for unreachable objects again and again.
+    """
+    table = monitored_series
     is_text = connection.dialect.name == "sqlite"
+    text = sa.type_coerce(table.c.state, sa.Text) if is_text else sa.cast(table.c.state, sa.Text)
+    query = _of(sa.select(table.c.code, text), table, tenant, model).where(table.c.state.is_not(None))
+    return {code: state for code, state in connection.execute(query) if state}
+
+
+def save_states(connection: Connection, *, tenant: str, model: str, states: Mapping[int, str]) -> None:
+    """Keep what the data quality remembers, as `written` writes it, by series code."""
+    kept: Any = sa.bindparam("kept", type_=sa.Text)
+    if connection.dialect.name != "sqlite":
+        kept = sa.cast(kept, monitored_series.c.state.type)
     query = (
         sa.update(monitored_series)
         .where(
@@ -115,15 +124,14 @@ def save_states(connection: Connection, *, tenant: str, model: str, states: Mapp
             monitored_series.c.model == model,
             monitored_series.c.code == sa.bindparam("at"),
         )
-        .values(state=sa.bindparam("kept", type_=sa.Text if is_text else None))
+        .values(state=kept)
     )
     if states:
-        rows = [{"at": code, "kept": _written(kept) if is_text else kept} for code, kept in states.items()]
-        connection.execute(query, rows)
+        connection.execute(query, [{"at": code, "kept": state} for code, state in states.items()])
 
 
-def _written(state: Any) -> str:
-    """JSON of a state, as `_loaded` reads it."""
+def written(state: Any) -> str:
+    """Return the JSON of a state, as `state_of` reads it."""
     text = orjson.dumps(state)
     # A null may have been an infinity, which only the library's own writer knows.
     return json.dumps(state) if b"null" in text else text.decode()

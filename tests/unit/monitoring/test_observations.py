@@ -389,10 +389,12 @@ def test_states_come_back_as_they_were_kept_also_what_json_does_not_know(observa
     kept = {"faults": {"stuck": [1, "x"]}, "level": [1.5, None], "odd": math.inf, "last_us": 2**60}
     with write(observations.engine, tenant="t") as connection:
         tenant, model = rows_of.all_models(connection)[0]
-        rows_of.save_states(connection, tenant=tenant, model=model, states={0: kept})
+        rows_of.save_states(connection, tenant=tenant, model=model, states={0: rows_of.written(kept)})
+        again = rows_of.states(connection, tenant=tenant, model=model)
         (faulty,) = rows_of.series(connection, tenant=tenant, model=model, faulty=True)
         every = rows_of.series(connection, tenant=tenant, model=model)
     assert (faulty.code, faulty.state) == (0, kept)
+    assert {code: rows_of.state_of(text) for code, text in again.items()} == {0: kept}
     assert [one.code for one in every] == [0, 1, 2]
 
 
