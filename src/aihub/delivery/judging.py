@@ -212,7 +212,7 @@ def _with_constants(frame: pl.DataFrame, data: Path, model: Any) -> pl.DataFrame
 
     from aihub.training.data.plain import read_table
 
-    whole, _ = read_table(data)
+    whole, _ = read_table(data, only=lost)
     known = [name for name in lost if name in whole.columns]
     values = {name: whole.get_column(name).drop_nulls() for name in known}
     return frame.with_columns(pl.lit(v[0] if len(v) else None).alias(name) for name, v in values.items())

@@ -5,14 +5,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
 from aihub.delivery.candidate import Incumbent
-from aihub.delivery.judging import Judgement, judge
+from aihub.delivery.judging import Judgement, judge, table_for
 from aihub.delivery.progress import Remark, ignore
 from aihub.errors import ArtifactError, DataError
 from aihub.registry.artifacts import ArtifactStore
 from aihub.registry.intake import take_in
+from aihub.training.config import TrainingConfig
+from aihub.training.data import load
+from aihub.training.trainer import train
 from aihub.types import ModelType
 from outside import FEATURES, SECTION, booster, table
 
@@ -107,3 +111,20 @@ def test_what_is_not_what_it_was_is_not_judged(store: ArtifactStore, tmp_path: P
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError):
         judge(asked(found, tmp_path, table()), store, ignore)
+
+
+def test_a_column_that_never_changes_is_given_back_whatever_stands_beside_it(tmp_path: Path) -> None:
+    times = pl.datetime_range(datetime(2026, 1, 1), datetime(2026, 1, 11), "1h", eager=True)  # noqa: DTZ001 - wall clock
+    n = len(times)
+    frame = pl.DataFrame(
+        {"timestamp": times, "load": [float(k % 24) for k in range(n)], "t": [float(k % 7) for k in range(n)]}
+    )
+    config = TrainingConfig.model_validate(
+        CONFIG | {"features": ["t"], "hyperparameters": {"n_estimators": 1}}
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    model = train(config, load(tmp_path / "t.parquet", config)).model
+    beside = frame.with_columns(t=pl.lit(3.0), beside=pl.lit([1, 2]))
+    beside.write_parquet(tmp_path / "u.parquet")
+    found, _ = table_for(model, tmp_path / "u.parquet", "load")
+    assert found["t"].to_list() == [3.0] * n

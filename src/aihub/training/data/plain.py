@@ -20,6 +20,8 @@ from aihub.training.data.spool import spool
 from aihub.training.data.stamps import countable, parse_stamps
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aihub.training.data.sources import Source
 
 MOST_TEXT_SHARE = 0.05
@@ -28,10 +30,15 @@ MOST_TEXT_SHARE = 0.05
 _LIKE_A_STAMP = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 
 
-def read_table(path: Path | str) -> tuple[pl.DataFrame, list[str]]:
+def read_table(path: Path | str, *, only: Collection[str] | None = None) -> tuple[pl.DataFrame, list[str]]:
     """Read every column of a CSV, Parquet or ARFF file (also compressed), with a sentence per repair.
 
     Text that is numbers becomes Float64, text that is times ``Datetime("us", "UTC")``, all other text stays.
+
+    Parameters
+    ----------
+    only
+        Columns to read where the file has them; faults of others are none then.
 
     Raises
     ------
@@ -40,6 +47,10 @@ def read_table(path: Path | str) -> tuple[pl.DataFrame, list[str]]:
     """
     source = locate(path)
     names, are_numbers = _names(source)
+    if only is not None:
+        names = [name for name in names if name in only]
+        if not names:
+            return pl.DataFrame(), []
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise DataError("two columns have this name. Rename one.", file=source.label, column=doubled)

@@ -70,6 +70,15 @@ def test_a_table_for_people_leaves_out_what_no_year_holds_and_says_so(tmp_path: 
     assert notes == ["1 values of 'at' are of no year that is taken and count as missing (first in row 2)."]
 
 
+def test_a_table_of_some_columns_has_no_faults_of_others(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0], "nested": [[1, 2]], "y": [2.0]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="column 'nested': holds List"):
+        read_table(tmp_path / "t.parquet")
+    found, _ = read_table(tmp_path / "t.parquet", only=["y", "x", "gone"])
+    assert found.to_dict(as_series=False) == {"x": [1.0], "y": [2.0]}
+    assert read_table(tmp_path / "t.parquet", only=["gone"])[0].is_empty()
+
+
 def test_bytes_are_no_numbers(loaded: Loaded, hourly: Hourly) -> None:
     table = pl.read_csv(io.StringIO(hourly()), try_parse_dates=True).to_arrow()
     sink = io.BytesIO()
