@@ -273,9 +273,9 @@ def waiting(run: Run) -> dict[str, float]:
         make_tenant(hub)
         fill_waiting(hub, 10_000)
     with process(given, "worker", "--concurrency", "4") as running:
-        time.sleep(3)
+        time.sleep(2)
         before = cpu_s(running.pid)
-        period = 5 if run.quick else 60
+        period = 4 if run.quick else 60
         time.sleep(period)
         used = cpu_s(running.pid) - before
         memory = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -351,7 +351,7 @@ def lists(run: Run) -> dict[str, float]:
         fill_versions(hub, 10_000)
         fill_audit(hub, events)
     # A p99 of 40 would be the slowest of them.
-    rounds = 100 if run.quick else 1000
+    rounds = 50 if run.quick else 1000
     # What this process has loaded is not looked through for garbage while the server is timed.
     gc.freeze()
     worst: dict[str, float] = {}
@@ -418,7 +418,7 @@ def overhead(run: Run) -> dict[str, float]:
 
     data = run.folder / "load.csv"
     generate_forecast_data(26_000, seed=7).write_csv(data)
-    trees = 120 if run.quick else 300
+    trees = 90 if run.quick else 300
     config: dict[str, Any] = {
         **BODY["config"],  # type: ignore[dict-item]
         "hyperparameters": {"n_estimators": trees, "learning_rate": 0.03},
@@ -432,9 +432,9 @@ def overhead(run: Run) -> dict[str, float]:
         through_hub(client, "first", small, data)
         for turn in range(1 if run.quick else 5):
             # A child is made ready within a few seconds behind a job, and is so for ten minutes.
-            time.sleep(4)
+            time.sleep(3)
             hubs.append(through_hub(client, f"load{turn}", config, data))
-            time.sleep(4)
+            time.sleep(3)
             bares.append(bare(config, data))
     ratios = [(hubs_s - bare_s) / max(bare_s, TEN_S) for hubs_s, bare_s in zip(hubs, bares, strict=True)]
     print(f"training: bare {bares} s, through the hub {hubs} s, overheads {ratios}")
