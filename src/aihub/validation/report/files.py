@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def write_reports(report: Mapping[str, Any], directory: str | Path) -> dict[str, Path]:
     """Write every form of the report into `directory`, which is made where it is missing.
 
-    A file appears whole or not at all, so that a killed run leaves no half report behind.
+    A file appears whole or not at all, so that a killed run leaves no half report behind, and two runs that write into one
+    folder at once do not get in each other's way.
 
     Returns
     -------
@@ -45,11 +47,13 @@ def write_reports(report: Mapping[str, Any], directory: str | Path) -> dict[str,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, render in FORMS.items():
-            target = folder / name
-            partial = folder / f".{name}.partial"
-            partial.write_text(render(report), encoding="utf-8", errors="backslashreplace")
-            partial.replace(target)
-            written[name] = target
+            text = render(report)
+            partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
+            try:
+                partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+                written[name] = partial.replace(folder / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot write the report to {str(folder)!r}: {error}; choose another folder"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,15 @@ def test_an_earlier_report_is_replaced(failed_report: ValidationReport, tmp_path
     assert "PASSED" in (tmp_path / "report.txt").read_text(encoding="utf-8")
     write_reports(failed_report, tmp_path)
     assert "FAILED" in (tmp_path / "report.txt").read_text(encoding="utf-8")
+
+
+def test_two_that_write_into_one_folder_at_once_do_not_get_in_each_others_way(
+    failed_report: ValidationReport, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for written in pool.map(lambda _: write_reports(failed_report, tmp_path), range(40)):
+            assert set(written) == set(FORMS)
+    assert {path.name for path in tmp_path.iterdir()} == set(FORMS)
 
 
 def test_any_name_can_be_written(
