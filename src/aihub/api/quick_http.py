@@ -67,11 +67,12 @@ class QuickHttp(BoundedHttp):
 
     def _is_between(self) -> bool:
         """Whether the connection is between two requests: the next byte is the first of a head."""
+        return not self._is_in_head and not self._is_in_body and self._held is None and self._is_free()
+
+    def _is_free(self) -> bool:
+        """Whether an answer may be written now: none is under way, and who asks reads on."""
         return (
-            not self._is_in_head
-            and not self._is_in_body
-            and self._held is None
-            and (self.cycle is None or self.cycle.response_complete)
+            (self.cycle is None or self.cycle.response_complete)
             and not self.flow.write_paused
             and not self.transport.is_closing()
         )
@@ -101,9 +102,8 @@ class QuickHttp(BoundedHttp):
             super().on_headers_complete()
 
     def _may_be_quick(self) -> bool:
-        is_free = self.cycle is None or self.cycle.response_complete
         return (
-            is_free
+            self._is_free()
             and self.url.startswith(b"/models/")
             and b"/predict" in self.url
             and self.parser.get_method() == b"POST"
@@ -113,8 +113,6 @@ class QuickHttp(BoundedHttp):
             and not self.expect_100_continue
             and not self.root_path
             and self.limit_concurrency is None
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
         )
 
     def on_body(self, body: bytes) -> None:
