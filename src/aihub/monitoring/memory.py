@@ -135,7 +135,7 @@ class SeriesMemory:
         found += self._stuck(times, values)
         found += self._turned(times, values)
         found += self._level(times, values)
-        found += self._changed()
+        found += self._still("level", "shift")
         self.last_us, self.last = int(times[-1]), float(values[-1])
         return self._told(name, found)
 
@@ -305,7 +305,7 @@ class SeriesMemory:
         ]
         n, k, whole, largest = self.whole
         if len(self.days) < FEW_DAYS or not k or n * self.step_us < _MOST_OF_A_DAY * DAY_US:
-            return self._lasting("unit", 0, self.faults["unit"][1]) if "unit" in self.faults else []
+            return self._still("unit")
         usual = _middle(sorted(map(_MEAN, self.days)))
         ratio = whole / k / usual if usual > 0 else 1.0
         if 1 / _BACK < ratio < _BACK:
@@ -313,7 +313,7 @@ class SeriesMemory:
             return []
         factor = changed_unit(whole / k, largest, self.days)
         if factor is None:
-            return self._lasting("unit", 0, self.faults["unit"][1]) if "unit" in self.faults else []
+            return self._still("unit")
         is_sure = is_steady(self.days) or (self.odd[1:] == [factor] and day - self.odd[0] == 1)
         if not is_sure and "unit" not in self.faults:
             self.odd = self.odd if self.odd[:1] == [day] else [day, factor]
@@ -385,10 +385,11 @@ class SeriesMemory:
                 # What was taken for usual since then is not.
                 late = self.today - int(since) // DAY_US
                 self.days, self.day = self.days[: len(self.days) - late] if late else self.days, []
-        return self._told(name, self._changed())
+        return self._told(name, self._still("level", "shift"))
 
-    def _changed(self) -> list[tuple[str, int, str]]:
-        return [(kind, *self.faults[kind]) for kind in ("level", "shift") if kind in self.faults]
+    def _still(self, *kinds: str) -> list[tuple[str, int, str]]:
+        """Give those of some faults that last, as they are known."""
+        return [(kind, *self.faults[kind]) for kind in kinds if kind in self.faults]
 
 
 def _middle(ordered: Sequence[float]) -> float:
