@@ -56,7 +56,7 @@ class ModelLog:
     def codes(self) -> dict[str, int]:
         """Code by series id."""
         if self._codes is None:
-            found = rows_of.series(self.connection, tenant=self.tenant, model=self.model, with_state=False)
+            found = rows_of.series(self.connection, tenant=self.tenant, model=self.model)
             self._codes = {row.name: row.code for row in found}
             self._groups = [row.series_group for row in found]
         return self._codes

@@ -77,7 +77,7 @@ class RecentActuals:
             if revision is None or (known is not None and known[0] == revision):
                 return known
             chunks = rows_of.actuals_since(connection, tenant=tenant, model=model, day=first)
-            some = rows_of.series(connection, tenant=tenant, model=model, with_state=False)
+            some = rows_of.series(connection, tenant=tenant, model=model)
             names = {row.code: row.name for row in some}
         return revision, _past(chunks, names, until)
 
